@@ -1,0 +1,3 @@
+//! The run journal.
+
+pub mod record;

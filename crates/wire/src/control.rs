@@ -1,0 +1,207 @@
+//! Messages between the supervisor and a shim: one JSON object per `SOCK_SEQPACKET` datagram.
+//!
+//! The supervisor launches; the shim decides and records. So the shim asks for tool cells and
+//! the supervisor reports what became of them, and nothing an agent runs before the shim has
+//! answered [`ToSupervisor::Started`].
+
+use serde::{Deserialize, Serialize};
+
+/// Longest datagram in bytes, both ways.
+pub const MAX_MESSAGE: usize = 256 * 1024;
+
+/// Which process set a message is about: `0` is the agent's cell, others are tool cells.
+pub type CellId = u32;
+
+/// What the supervisor tells the shim.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ToShim {
+    /// First message. Descriptor: a sealed memfd with the compiled policy bundle
+    /// (`stockade_policy::Bundle::encode`).
+    Setup(Setup),
+    /// Descriptor: the seccomp user-notification listener (seccomp_unotify(2)) of a cell.
+    Listener {
+        /// Whose listener it is.
+        cell: CellId,
+    },
+    /// The enforcement of the agent's cell as read back from the kernel. The shim writes the
+    /// `start` record with it, makes it durable, and answers [`ToSupervisor::Started`].
+    Attested {
+        /// The read-back, as the journal keeps it.
+        enforcement: serde_json::Value,
+    },
+    /// A tool cell runs. Descriptors: read ends of its stdout and stderr.
+    ToolStarted {
+        /// The cell that [`ToSupervisor::LaunchTool`] named.
+        cell: CellId,
+        /// The read-back, as the journal keeps it.
+        enforcement: serde_json::Value,
+    },
+    /// A tool cell could not be launched.
+    ToolRefused {
+        /// The cell that [`ToSupervisor::LaunchTool`] named.
+        cell: CellId,
+        /// The step and the reason, for the journal; not shown to the agent.
+        error: String,
+    },
+    /// A tool cell is gone, all of it.
+    ToolExited {
+        /// Which.
+        cell: CellId,
+        /// How.
+        status: ExitStatus,
+    },
+    /// The agent's cell is gone, all of it. The shim writes its last records, answers
+    /// [`ToSupervisor::Bye`] and exits.
+    CellExited {
+        /// How the run ended.
+        end: RunEnd,
+    },
+}
+
+/// What a shim must know before anything else.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setup {
+    /// The run's id.
+    pub run: String,
+    /// `wasm` or `native`.
+    pub kind: String,
+    /// Name of the agent, as the operator knows it.
+    pub agent: String,
+    /// The task given on the command line.
+    pub task: Vec<String>,
+    /// SHA-256 of the plan that launched the cell, hex.
+    pub plan_digest: String,
+    /// SHA-256 of the component or of the program, hex.
+    pub component_digest: String,
+    /// Canonical name of the workspace on the host, for the operator only.
+    pub workspace: String,
+}
+
+/// What the shim tells the supervisor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ToSupervisor {
+    /// The policy is loaded, the journal is open, the shim's own layers are closed.
+    Hello,
+    /// A wasm cell has loaded its component and closed its last layer.
+    CellReady {
+        /// The cell's own report.
+        report: serde_json::Value,
+    },
+    /// The `start` record is durable; agent code may run.
+    Started,
+    /// Launch a tool cell for one decided and journaled `exec` call.
+    LaunchTool {
+        /// Chosen by the shim, from 1, never used twice.
+        cell: CellId,
+        /// Id of the `[[exec]]` entry that allowed it.
+        exec: String,
+        /// The whole argument vector; the first is the entry's absolute program.
+        argv: Vec<String>,
+    },
+    /// End a tool cell (time limit, output limit).
+    KillTool {
+        /// Which.
+        cell: CellId,
+    },
+    /// End the run now: the agent broke its channel's rules or a record can't be written.
+    KillCell {
+        /// Why, for the operator.
+        reason: String,
+    },
+    /// A line of the agent's log that has been journaled, for the operator's screen.
+    Log {
+        /// `debug`, `info`, `warn`, `error`.
+        level: String,
+        /// Text, not sanitised.
+        message: String,
+    },
+    /// The wasm agent's own account of its end, before the cell exits.
+    AgentExit(AgentExit),
+    /// The last record is durable.
+    Bye(Summary),
+}
+
+/// How a process set ended (wait(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitStatus {
+    /// `exit(code)`.
+    Code(i32),
+    /// Killed by a signal, by number.
+    Signal(i32),
+}
+
+/// A wasm agent's end, as its cell reports it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentExit {
+    /// Why.
+    pub reason: Reason,
+    /// The agent's own message or the trap's text, bounded.
+    pub detail: String,
+    /// Fuel used, in wasmtime's units.
+    pub fuel: u64,
+}
+
+/// Why a run ended. The names are stable: journal, exit codes and docs share them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The agent said it is done.
+    Finished,
+    /// The agent said it failed, or exited non-zero.
+    Failed,
+    /// The agent trapped or was killed by a signal of its own making.
+    Crashed,
+    /// A denial ended it.
+    Denied,
+    /// Wall-clock limit.
+    LimitWall,
+    /// Memory limit (cgroup, or a linear memory).
+    LimitMemory,
+    /// Fuel limit.
+    LimitFuel,
+    /// Task limit.
+    LimitPids,
+    /// Table limit.
+    LimitTable,
+    /// The operator stopped it (SIGINT, SIGTERM).
+    Interrupted,
+    /// The supervisor killed it: a broken channel, a dead shim, a record that can't be written.
+    Killed,
+}
+
+/// The end of a run as the supervisor saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunEnd {
+    /// Why.
+    pub reason: Reason,
+    /// What wait(2) said, if the cell was born.
+    pub status: Option<ExitStatus>,
+    /// For the operator.
+    pub detail: String,
+    /// Bytes the agent wrote to stdout and stderr.
+    pub output_bytes: u64,
+    /// Of those, bytes dropped over the limit.
+    pub output_dropped: u64,
+}
+
+/// What the shim counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    /// Tool calls decided.
+    pub calls: u64,
+    /// Of those, denied.
+    pub denied: u64,
+    /// Syscalls that came as user notifications; all were denied.
+    pub syscalls: u64,
+    /// Records written.
+    pub records: u64,
+    /// Chained hash of the last record, hex.
+    pub head: String,
+}

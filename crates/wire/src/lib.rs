@@ -1,0 +1,10 @@
+//! The two conversations a shim has, and their bounds.
+//!
+//! * [`frame`]: cell ⇄ shim, length-prefixed frames over one inherited stream socket.
+//!   The cell is hostile; every length is checked before a byte is kept.
+//! * [`control`]: supervisor ⇄ shim, one JSON message per `SOCK_SEQPACKET` datagram,
+//!   some of which carry descriptors (`SCM_RIGHTS`, unix(7)).
+
+pub mod cell;
+pub mod control;
+pub mod frame;
