@@ -1,3 +1,39 @@
-//! The run journal.
+//! The run journal: what an agent did, as lines a third party can check.
+//!
+//! [`Writer`] appends records to the segments of one directory, [`recover`] takes a journal up
+//! again after a crash, [`Reader`] streams one and checks it on the way, [`verify`] checks all of
+//! it with its blobs. The formats are in `docs/journal.md`.
 
+mod bound;
+mod canonical;
+mod dir;
+mod error;
+mod hash;
+mod reader;
 pub mod record;
+mod recover;
+mod references;
+mod store;
+mod time;
+mod verify;
+mod writer;
+
+pub use error::{At, JournalError, ReadError};
+pub use reader::{Line, Reader};
+pub use record::{Call, Entry, Outcome, Payload, Record, Start, Syscall};
+pub use recover::{Cut, Recovered, recover};
+pub use time::{format_time, parse_time};
+pub use verify::{Verified, verify, verify_to};
+pub use writer::{Options, Receipt, Writer};
+
+/// Format that this crate writes, in the `start` record; readers refuse what they do not know.
+pub const VERSION: u32 = 1;
+
+/// Longest line in bytes, with its newline.
+pub const MAX_LINE: usize = 64 * 1024;
+
+/// Longest JSON text, in bytes, of a payload that stays in its line; longer ones become blobs.
+pub const MAX_INLINE: usize = 16 * 1024;
+
+/// A segment that would grow over this many bytes is closed and the next one begun.
+pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;

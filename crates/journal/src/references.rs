@@ -1,0 +1,41 @@
+//! Which blobs a record names.
+
+use serde_json::Value;
+
+use crate::record::{Payload, Record};
+
+/// A blob as a record names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reference<'a> {
+    /// Hex, as in the line: not checked.
+    pub(crate) sha256: &'a str,
+    /// Bytes.
+    pub(crate) size: u64,
+}
+
+/// The blob that `record` names, if it names one.
+pub(crate) fn reference(record: &Record) -> Option<Reference<'_>> {
+    match record {
+        Record::Start(start) => of_value(&start.enforcement),
+        Record::Call(call) => of_payload(&call.args),
+        Record::Result(outcome) => of_payload(&outcome.body),
+        Record::Lifecycle { detail, .. } => of_value(detail),
+        Record::Recovered { cut_bytes, cut_sha256 } => Some(Reference { sha256: cut_sha256, size: *cut_bytes }),
+        Record::Syscall(_) | Record::Log { .. } => None,
+    }
+}
+
+fn of_payload(payload: &Payload) -> Option<Reference<'_>> {
+    match payload {
+        Payload::Inline(_) => None,
+        Payload::Blob { sha256, size } => Some(Reference { sha256, size: *size }),
+    }
+}
+
+/// `{"blob":{"sha256":…,"size":…}}` and nothing beside it.
+fn of_value(value: &Value) -> Option<Reference<'_>> {
+    let only = |value: &'_ Value, keys: usize| value.as_object().is_some_and(|o| o.len() == keys);
+    let blob = value.get("blob").filter(|_| only(value, 1))?;
+    let size = blob.get("size").filter(|_| only(blob, 2))?.as_u64()?;
+    Some(Reference { sha256: blob.get("sha256")?.as_str()?, size })
+}
