@@ -215,12 +215,12 @@ mod tests {
     #[test]
     fn long_lists_are_cut_and_counted() {
         for item in ["", "x", &"x".repeat(100_000), &"\u{0}".repeat(1000)] {
-            let mut items = vec![item.to_owned(); 100_000];
+            let mut items = vec![item.to_owned(); 4000];
             list(&mut items);
             assert!(serde_json::to_string(&items).unwrap().len() <= LIST + 2);
             let more = items.last().unwrap().strip_prefix("…[+").unwrap();
             let more: usize = more.strip_suffix(" items]").unwrap().parse().unwrap();
-            assert_eq!(items.len() - 1 + more, 100_000);
+            assert_eq!(items.len() - 1 + more, 4000);
         }
         let mut items = vec!["x".to_owned(); 3];
         list(&mut items);
