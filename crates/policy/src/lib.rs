@@ -1,1 +1,25 @@
-//! policy.
+//! Policy text to diagnostics, decisions and filters.
+//!
+//! [`load`] reads one TOML file with what it names, and gives a [`Policy`]: limits and paths for the
+//! kernel's layers, and a [`Bundle`] of Cedar policies with which a [`Decider`] decides tool calls.
+//! Absent, empty, unknown and unparsable mean deny. [`seccomp`] holds the filters that were compiled
+//! from `seccomp-profiles/` when this crate was built.
+//!
+//! Nothing here needs a privilege or has an effect other than reading the files named.
+
+pub mod bundle;
+mod cedar;
+mod decide;
+mod model;
+mod path;
+pub mod seccomp;
+pub mod tool;
+mod verdict;
+
+pub use bundle::{Bundle, BundleError};
+pub use cedar::{CompileError, SCHEMA};
+pub use decide::{Decider, Request};
+pub use model::{ExecRule, Fs, FsRule, LAYERS, Limits, Origin, Policy, Require};
+pub use path::{PathError, PathRule, WorkspacePath};
+pub use tool::{ArgError, Effect, Tool, ToolCall};
+pub use verdict::{Denial, Grant, Verdict};

@@ -1,0 +1,131 @@
+//! The compiled policy as the shim gets it: Cedar policies, what each of them is called in the
+//! policy's text, and the few numbers the shim itself enforces.
+
+use crate::model::{ExecRule, Origin};
+use serde::{Deserialize, Serialize};
+
+/// Version of the encoding; a shim refuses any other.
+pub const VERSION: u32 = 1;
+/// Largest encoded bundle in bytes.
+pub const MAX_BUNDLE: usize = 8 * 1024 * 1024;
+
+/// What a shim needs to decide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The policy's id.
+    pub policy: String,
+    /// The policy file as it was named.
+    pub file: String,
+    /// SHA-256 of the resolved policy, hex.
+    pub digest: String,
+    /// Tool calls in one run.
+    pub calls: u64,
+    /// Bytes of log and output that are kept.
+    pub output: u64,
+    /// Bytes of the largest file `workspace.write` may make.
+    pub file_size: u64,
+    /// Commands `exec` may run.
+    pub exec: Vec<ExecRule>,
+    /// Directories and files of the workspace nobody may touch, relative to its root. The decision
+    /// covers them by name; the shim must not reach them through a symbolic link either.
+    pub workspace_deny: Vec<String>,
+    /// The entries of `tools.allow`.
+    pub listed: Vec<ListEntry>,
+    /// Whether one of the author's own Cedar policies allows anything.
+    pub user_permits: bool,
+    /// Every Cedar policy that decides.
+    pub rules: Vec<Rule>,
+}
+
+/// One entry of `tools.allow`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListEntry {
+    /// `tools.allow[0]`.
+    pub id: String,
+    /// A tool's name, or `*`.
+    pub tool: String,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// One Cedar policy and what to say of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Its Cedar policy id and its name in records: `tools.allow[0]`, `exec.git`, an `@id`.
+    pub id: String,
+    /// What it stands for.
+    pub kind: RuleKind,
+    /// Cedar text of this one policy.
+    pub cedar: String,
+    /// Where it is written; a gate that stands for something absent has none.
+    pub origin: Option<Origin>,
+    /// The author's reason.
+    pub reason: Option<String>,
+    /// Whether the agent may see the id: it holds no file name.
+    pub public: bool,
+}
+
+/// What a rule stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleKind {
+    /// Something the author wrote that allows.
+    Allow,
+    /// Something the author wrote that denies.
+    Deny,
+    /// Denies because `fs.read` or `fs.write` does not cover the path.
+    NoPath,
+    /// Denies because no `[[exec]]` matches.
+    NoCommand,
+    /// Denies because `tools.allow` does not list the tool.
+    NotListed,
+}
+
+/// Why bytes are not a bundle.
+#[derive(Debug)]
+pub enum BundleError {
+    /// Over [`MAX_BUNDLE`]; holds the size.
+    Size(usize),
+    /// Not this encoding.
+    Encoding(serde_json::Error),
+    /// Another version.
+    Version(u32),
+}
+
+impl std::fmt::Display for BundleError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Size(n) => write!(f, "policy bundle of {n} bytes, over the limit of {MAX_BUNDLE}"),
+            Self::Encoding(e) => write!(f, "policy bundle: {e}"),
+            Self::Version(v) => write!(f, "policy bundle of version {v}; this program reads version {VERSION}"),
+        }
+    }
+}
+
+impl std::error::Error for BundleError {}
+
+impl Bundle {
+    /// JSON, one object.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        // Strings, numbers and lists of them: serialising cannot fail, and an empty bundle is refused.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads what [`Bundle::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, BundleError> {
+        if bytes.len() > MAX_BUNDLE {
+            return Err(BundleError::Size(bytes.len()));
+        }
+        let bundle: Self = serde_json::from_slice(bytes).map_err(BundleError::Encoding)?;
+        if bundle.version == VERSION { Ok(bundle) } else { Err(BundleError::Version(bundle.version)) }
+    }
+}

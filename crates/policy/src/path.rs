@@ -1,0 +1,171 @@
+//! Paths in one spelling. What is not canonical is refused in a policy and rewritten in a call,
+//! so that a rule and an object compare by their bytes.
+
+use serde::{Deserialize, Serialize};
+
+/// Longest path in bytes (`PATH_MAX` with its NUL).
+pub const MAX_PATH: usize = 4095;
+/// Longest component in bytes (`NAME_MAX`).
+pub const MAX_NAME: usize = 255;
+
+/// A tree a rule speaks of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathRule {
+    /// Relative to the workspace's root; empty for all of it.
+    Workspace(String),
+    /// Absolute, on the host.
+    Host(String),
+}
+
+impl PathRule {
+    /// Whether everything `other` covers lies in `self`.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Workspace(a), Self::Workspace(b)) => beneath(a, b),
+            (Self::Host(a), Self::Host(b)) => a == "/" || beneath(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl std::fmt::Display for PathRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Workspace(p) if p.is_empty() => f.write_str("@workspace"),
+            Self::Workspace(p) => write!(f, "@workspace/{p}"),
+            Self::Host(p) => f.write_str(p),
+        }
+    }
+}
+
+fn beneath(top: &str, path: &str) -> bool {
+    match path.strip_prefix(top) {
+        Some(rest) => top.is_empty() || rest.is_empty() || rest.starts_with('/'),
+        None => false,
+    }
+}
+
+/// Why a path is not one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathError {
+    /// Nothing there.
+    Empty,
+    /// Neither absolute nor `@workspace…` (in a policy).
+    NotRooted,
+    /// Absolute where it must be relative to the workspace.
+    Absolute,
+    /// A component is `..`.
+    Parent,
+    /// An empty or `.` component, or a trailing slash; holds the canonical spelling.
+    NotCanonical(String),
+    /// A NUL or another control character.
+    Control(char),
+    /// Over [`MAX_PATH`] bytes, or a component over [`MAX_NAME`].
+    TooLong(usize),
+}
+
+impl std::fmt::Display for PathError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Empty => f.write_str("an empty path"),
+            Self::NotRooted => f.write_str("a path that is neither absolute nor beneath `@workspace`"),
+            Self::Absolute => f.write_str("an absolute path; paths are relative to the workspace"),
+            Self::Parent => f.write_str("a path with `..`"),
+            Self::NotCanonical(want) => write!(f, "not in canonical form; write `{want}`"),
+            Self::Control(c) => write!(f, "a control character ({})", c.escape_unicode()),
+            Self::TooLong(n) => write!(f, "{n} bytes, over the limit of {MAX_PATH} (components: {MAX_NAME})"),
+        }
+    }
+}
+
+impl std::error::Error for PathError {}
+
+fn components(text: &str) -> Result<Vec<&str>, PathError> {
+    if text.len() > MAX_PATH {
+        return Err(PathError::TooLong(text.len()));
+    }
+    if let Some(c) = text.chars().find(|c| c.is_control()) {
+        return Err(PathError::Control(c));
+    }
+    let mut parts = Vec::new();
+    for part in text.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => return Err(PathError::Parent),
+            _ if part.len() > MAX_NAME => return Err(PathError::TooLong(part.len())),
+            _ => parts.push(part),
+        }
+    }
+    Ok(parts)
+}
+
+impl std::str::FromStr for PathRule {
+    type Err = PathError;
+
+    /// Reads a rule's path as it stands in a policy: canonical or not at all.
+    fn from_str(text: &str) -> Result<Self, PathError> {
+        if text.is_empty() {
+            return Err(PathError::Empty);
+        }
+        let (rule, canonical) = match text.strip_prefix("@workspace") {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+                let rule = Self::Workspace(components(rest)?.join("/"));
+                let canonical = rule.to_string();
+                (rule, canonical)
+            }
+            None if text.starts_with('/') => {
+                let canonical = format!("/{}", components(text)?.join("/"));
+                (Self::Host(canonical.clone()), canonical)
+            }
+            _ => return Err(PathError::NotRooted),
+        };
+        if canonical == text { Ok(rule) } else { Err(PathError::NotCanonical(canonical)) }
+    }
+}
+
+/// A path in a tool call: beneath the workspace, canonical, empty for its root. It says nothing
+/// about symbolic links: whoever opens it must resolve beneath the workspace without following any.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WorkspacePath(String);
+
+impl WorkspacePath {
+    /// The canonical text, without a leading slash.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `@workspace`, `@workspace/a`, `@workspace/a/b`: the trees this path lies in, itself last.
+    pub(crate) fn trees(&self) -> Vec<String> {
+        let mut trees = vec!["@workspace".to_owned()];
+        let mut at = String::from("@workspace");
+        for part in self.0.split('/').filter(|p| !p.is_empty()) {
+            at.push('/');
+            at.push_str(part);
+            trees.push(at.clone());
+        }
+        trees
+    }
+}
+
+impl std::fmt::Display for WorkspacePath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("@workspace")?;
+        if self.0.is_empty() { Ok(()) } else { write!(f, "/{}", self.0) }
+    }
+}
+
+impl std::str::FromStr for WorkspacePath {
+    type Err = PathError;
+
+    /// Empty and `.` components are dropped; `.` is the root.
+    fn from_str(text: &str) -> Result<Self, PathError> {
+        match text {
+            "" => Err(PathError::Empty),
+            _ if text.starts_with('/') => Err(PathError::Absolute),
+            _ => Ok(Self(components(text)?.join("/"))),
+        }
+    }
+}
