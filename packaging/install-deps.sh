@@ -1,0 +1,58 @@
+#!/bin/bash
+# Installs the Debian packages that one use of the repository needs, and only those that are missing.
+#   packaging/install-deps.sh build|demo|test|bench
+set -euo pipefail
+
+# gcc, libc6-dev   linker and the static C library; psm and wasmtime hold a little assembly and C
+# libseccomp-dev   the policy crate's build script compiles the seccomp profiles with it
+build=(gcc libc6-dev libseccomp-dev)
+# python3          the agent of the native example
+demo=(python3)
+# strace           makes single system calls fail in the fault tests
+# git              the edge tests ask it which files are committed
+test=(python3 strace git)
+# bubblewrap       the peer that the bench compares with; crun joins where it is installed
+bench=(bubblewrap)
+
+use=${1:-}
+case $use in
+build) wanted=("${build[@]}") ;;
+demo) wanted=("${demo[@]}") ;;
+test) wanted=("${test[@]}") ;;
+bench) wanted=("${bench[@]}") ;;
+*)
+	echo "usage: $0 build|demo|test|bench" >&2
+	exit 2
+	;;
+esac
+
+if [ "$use" = build ] && ! command -v cargo >/dev/null; then
+	echo "$0: no cargo in PATH. Install Rust from https://rustup.rs, then open a new shell (or: . ~/.cargo/env)." >&2
+	exit 1
+fi
+
+if ! command -v dpkg-query >/dev/null; then
+	echo "$0: not a Debian system; this needs, under whatever names it has them: ${wanted[*]}" >&2
+	exit 0
+fi
+
+missing=()
+for package in "${wanted[@]}"; do
+	state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+	[ "$state" = installed ] || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+	echo "$0: missing packages; as root: apt-get install ${missing[*]}" >&2
+	exit 1
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+install=(apt-get install -y --no-install-recommends "${missing[@]}")
+echo "$0: ${install[*]}"
+# Package lists may be absent or old: they are fetched only if the packages cannot be had without.
+if ! "${install[@]}"; then
+	apt-get update
+	"${install[@]}"
+fi
