@@ -1,2 +1,66 @@
-//! Stockade.
-fn main() {}
+//! How long a cold run takes, from request to reaped, beside peers on the same machine.
+//!
+//! All contenders take turns in one run, and the order rotates, so that what one leaves behind (the
+//! kernel takes a network namespace down for 40 ms after its owner is gone) falls on all alike.
+
+mod component;
+mod contender;
+mod machine;
+mod oci;
+mod options;
+mod report;
+mod stats;
+mod timings;
+
+use contender::Contender;
+use std::error::Error;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let options = match options::parse(std::env::args_os().skip(1)) {
+        Ok(options) => options,
+        Err(message) => {
+            eprintln!("stockade-bench: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("stockade-bench: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &options::Options) -> Result<(), Box<dyn Error>> {
+    let scratch = tempfile::Builder::new().prefix("stockade-bench-").tempdir()?;
+    let mut field = contender::field(options, scratch.path())?;
+    let mut absent = Vec::new();
+    field.retain_mut(|c| match c.once() {
+        Ok(_) => true,
+        Err(why) => {
+            absent.push((c.name, why));
+            false
+        }
+    });
+    for round in 0..options.rounds {
+        eprint!("\rround {} of {}", round + 1, options.rounds);
+        let count = field.len().max(1);
+        for turn in 0..field.len() {
+            if let Some(c) = field.get_mut((round + turn) % count) {
+                c.take_turn(round);
+            }
+        }
+    }
+    eprintln!();
+    let steps = timings::collect(options, field.iter().find(|c| c.name == contender::NATIVE))?;
+    let results: Vec<stats::Row> = field.iter().filter_map(Contender::row).collect();
+    let report = report::Report::new(machine::facts(), options.rounds, results, absent, steps);
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(())
+}
