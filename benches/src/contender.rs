@@ -1,6 +1,7 @@
 //! Who runs: the floor (fork and exec), the peers that are installed, and Stockade.
 
 use crate::options::Options;
+use crate::unified::Unified;
 use crate::{component, oci, stats};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -81,8 +82,9 @@ impl Contender {
     }
 }
 
-/// All of them, whether or not they can run here.
-pub fn field(options: &Options, scratch: &Path) -> std::io::Result<Vec<Contender>> {
+/// All of them, whether or not they can run here. OCI runtimes are entered into `unified`, whose
+/// nsenter(1) then counts as theirs.
+pub fn field(options: &Options, scratch: &Path, unified: Option<&Unified>) -> std::io::Result<Vec<Contender>> {
     let workspace = scratch.join("workspace");
     std::fs::create_dir(&workspace)?;
     let policy = |name: &str, text: &str| -> std::io::Result<PathBuf> {
@@ -102,8 +104,12 @@ pub fn field(options: &Options, scratch: &Path) -> std::io::Result<Vec<Contender
         argv
     };
     let bundle = oci::bundle(&scratch.join("bundle"), PROGRAM)?;
-    let crun = ["crun", "--cgroup-manager=disabled", "run", "--bundle", &bundle, "stockade-bench"];
-    let runc = ["runc", "run", "--bundle", &bundle, "stockade-bench"];
+    let oci = |name, manager: &[&str]| {
+        let enter = unified.map(|u| ["nsenter".to_owned(), format!("--mount={}", u.path().display())]);
+        let run = ["run", "--bundle", bundle.as_str(), "stockade-bench"];
+        let rest = std::iter::once(&name).chain(manager).chain(&run).map(|s| (*s).to_owned());
+        enter.into_iter().flatten().chain(rest).collect::<Vec<_>>()
+    };
     let bwrap = [
         "bwrap",
         "--unshare-all",
@@ -134,8 +140,8 @@ pub fn field(options: &Options, scratch: &Path) -> std::io::Result<Vec<Contender
         Contender::new(PEER, bwrap),
         Contender::new("minijail", minijail),
         Contender::new("nsjail", nsjail),
-        Contender::new("crun", crun),
-        Contender::new("runc", runc),
+        Contender::new("crun", oci("crun", &["--cgroup-manager=disabled"])),
+        Contender::new("runc", oci("runc", &[])),
         Contender::new(NATIVE, stockade(&native, &[Path::new("--"), Path::new(PROGRAM)])),
         Contender::new("stockade, wasm cell, warm cache", stockade(&wasm, &[&warm])),
         Contender {

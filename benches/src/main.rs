@@ -11,6 +11,7 @@ mod options;
 mod report;
 mod stats;
 mod timings;
+mod unified;
 
 use contender::Contender;
 use std::error::Error;
@@ -35,7 +36,8 @@ fn main() -> ExitCode {
 
 fn run(options: &options::Options) -> Result<(), Box<dyn Error>> {
     let scratch = tempfile::Builder::new().prefix("stockade-bench-").tempdir()?;
-    let mut field = contender::field(options, scratch.path())?;
+    let unified = unified::Unified::hold();
+    let mut field = contender::field(options, scratch.path(), unified.as_ref())?;
     let mut absent = Vec::new();
     field.retain_mut(|c| match c.once() {
         Ok(_) => true,
