@@ -65,3 +65,11 @@ pub mod cell_exit {
     /// The artifact, the configuration or the channel is not usable; no agent code ran.
     pub const SETUP: i32 = 3;
 }
+
+/// What an artifact depends on besides its component: the engine's version and settings. Part of
+/// the cache's key, so that who keeps the cache need not link the engine. `stockade-cell` tests
+/// that it is true. The processor's features are not in it: an artifact made on another
+/// processor is refused by the cell, never run.
+pub const ENGINE_FINGERPRINT: &str = "wasmtime=48.0.8 arch=x86_64 nan=true relaxed_det=true fuel=true \
+    epoch=true threads=false gc=false memory64=false async=false wasm_stack=524288 \
+    async_stack=2097152 reservation=4294967296 guard=33554432";

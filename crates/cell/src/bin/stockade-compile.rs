@@ -1,0 +1,5 @@
+//! `stockade-compile`: see [`stockade_cell::compile`].
+
+fn main() -> std::process::ExitCode {
+    stockade_cell::compile::main()
+}

@@ -1,2 +1,0 @@
-//! Stockade.
-fn main() {}
