@@ -27,7 +27,11 @@ pub struct Contender {
 
 impl Contender {
     fn new(name: &'static str, argv: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
-        let argv = argv.into_iter().map(Into::into).collect();
+        let mut argv: Vec<OsString> = argv.into_iter().map(Into::into).collect();
+        // A search along PATH is the shell's work, not the contender's.
+        if let Some(program) = argv.first_mut() {
+            *program = find(program);
+        }
         Self { name, argv, every: 1, fresh: None, turns: 0, times: Vec::new(), failures: 0 }
     }
 
@@ -80,6 +84,13 @@ impl Contender {
     pub fn row(&self) -> Option<stats::Row> {
         stats::row(self.name, &self.times, self.failures)
     }
+}
+
+/// The program's absolute path, or its name where there is none.
+fn find(name: &OsString) -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let at = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|p| p.is_file());
+    at.map_or_else(|| name.clone(), Into::into)
 }
 
 /// All of them, whether or not they can run here. OCI runtimes are entered into `unified`, whose
