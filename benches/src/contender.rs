@@ -115,11 +115,14 @@ pub fn field(options: &Options, scratch: &Path, unified: Option<&Unified>) -> st
         argv
     };
     let bundle = oci::bundle(&scratch.join("bundle"), PROGRAM)?;
-    let oci = |name, manager: &[&str]| {
-        let enter = unified.map(|u| ["nsenter".to_owned(), format!("--mount={}", u.path().display())]);
-        let run = ["run", "--bundle", bundle.as_str(), "stockade-bench"];
-        let rest = std::iter::once(&name).chain(manager).chain(&run).map(|s| (*s).to_owned());
-        enter.into_iter().flatten().chain(rest).collect::<Vec<_>>()
+    let oci = |name: &str, manager: &[&str]| {
+        let program = find(&name.into());
+        let enter = unified.filter(|_| Path::new(&program).is_absolute());
+        let mut argv =
+            enter.map_or_else(Vec::new, |u| vec!["nsenter".into(), format!("--mount={}", u.path().display()).into()]);
+        argv.push(program);
+        argv.extend(manager.iter().chain(&["run", "--bundle", &bundle, "stockade-bench"]).map(OsString::from));
+        argv
     };
     let bwrap = [
         "bwrap",
