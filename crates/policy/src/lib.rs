@@ -9,17 +9,30 @@
 
 pub mod bundle;
 mod cedar;
+mod cedar_file;
 mod decide;
+mod diagnostic;
+mod digest;
+mod extends;
+mod load;
 mod model;
 mod path;
+mod presets;
+mod resolve;
+mod rules;
 pub mod seccomp;
+mod source;
+mod text;
 pub mod tool;
 mod verdict;
 
 pub use bundle::{Bundle, BundleError};
 pub use cedar::{CompileError, SCHEMA};
 pub use decide::{Decider, Request};
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use load::{load, parse_policy};
 pub use model::{ExecRule, Fs, FsRule, LAYERS, Limits, Origin, Policy, Require};
 pub use path::{PathError, PathRule, WorkspacePath};
+pub use presets::{preset, preset_names};
 pub use tool::{ArgError, Effect, Tool, ToolCall};
 pub use verdict::{Denial, Grant, Verdict};

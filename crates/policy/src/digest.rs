@@ -1,0 +1,68 @@
+//! The name of a policy: SHA-256 of its resolved form in one spelling.
+//!
+//! Two texts have the same digest if and only if they ask for the same: comments, order of keys,
+//! units and names of files do not count, limits, paths, rules and their ids do.
+
+use crate::bundle::Rule;
+use crate::resolve::{Entry, Resolved};
+use crate::path::PathRule;
+use cedar_policy::Policy;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// First bytes of what is hashed; another form gets another line.
+const DOMAIN: &str = "stockade policy v1\n";
+
+pub(crate) fn digest(policy: &Resolved, rules: &[Rule]) -> String {
+    let paths = |list: &[Entry<PathRule>]| {
+        let mut paths: Vec<String> = list.iter().map(|e| e.value.to_string()).collect();
+        paths.sort();
+        paths.dedup();
+        paths
+    };
+    let mut exec: Vec<Value> = policy.exec.iter().map(|(e, _)| json!([e.id, e.command, e.wall_ms])).collect();
+    exec.sort_by_key(ToString::to_string);
+    let mut rules: Vec<Value> = rules.iter().map(|r| json!([r.id, r.kind, cedar(&r.cedar)])).collect();
+    rules.sort_by_key(ToString::to_string);
+    let form = json!([
+        policy.id, policy.require, policy.limits,
+        paths(&policy.read), paths(&policy.write), paths(&policy.deny),
+        policy.env, exec, rules,
+    ]);
+    let mut text = String::from(DOMAIN);
+    canonical(&form, &mut text);
+    Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// A Cedar policy without its spelling.
+fn cedar(text: &str) -> Value {
+    let parsed = Policy::parse(None, text).ok().and_then(|p| p.to_json().ok());
+    parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// JSON with sorted keys and no spaces.
+fn canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Array(list) => {
+            out.push('[');
+            for item in list {
+                canonical(item, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            out.push('{');
+            for key in keys {
+                canonical(&Value::String(key.clone()), out);
+                out.push(':');
+                canonical(map.get(key).unwrap_or(&Value::Null), out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        leaf => out.push_str(&leaf.to_string()),
+    }
+}
