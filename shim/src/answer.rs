@@ -1,0 +1,45 @@
+//! What a call is answered.
+
+use serde_json::{Value, json};
+use stockade_wire::frame::Status;
+
+/// A status and its body.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// How it ended.
+    pub status: Status,
+    /// JSON for the agent and the journal.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The tool did it.
+    #[must_use]
+    pub fn ok(body: Value) -> Self {
+        Self { status: Status::Ok, body }
+    }
+
+    /// The tool did not do it. `code` is stable, `message` is for people and models.
+    #[must_use]
+    pub fn error(status: Status, code: &str, message: &str) -> Self {
+        Self { status, body: json!({ "error": { "code": code, "message": message } }) }
+    }
+
+    /// The arguments do not fit.
+    #[must_use]
+    pub fn invalid(message: &str) -> Self {
+        Self::error(Status::Invalid, "invalid", message)
+    }
+
+    /// The status as the journal says it.
+    #[must_use]
+    pub fn status_name(&self) -> &'static str {
+        match self.status {
+            Status::Ok => "ok",
+            Status::Denied => "denied",
+            Status::Invalid => "invalid",
+            Status::Failed => "failed",
+            Status::Limit => "limit",
+        }
+    }
+}

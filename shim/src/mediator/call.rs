@@ -1,0 +1,199 @@
+//! The way of a call: parse, validate, decide, record the intent, act, record the outcome, answer.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use stockade_journal::{Call, Outcome, Payload, Record};
+use stockade_policy::{Denial, Effect, Grant, Tool, ToolCall, Verdict};
+use stockade_wire::control::ToSupervisor;
+use stockade_wire::frame::Status;
+
+use super::Mediator;
+use crate::answer::Answer;
+use crate::error::ShimError;
+use crate::exec::ToolRun;
+use crate::json::parse;
+use crate::tools::{Inputs, perform};
+
+/// Calls over the policy's number that get records of their own; the rest is counted.
+const OVER_SHOWN: u64 = 16;
+
+/// Longest arguments in bytes; `workspace.write` of the largest content as base64 fits.
+const MAX_ARGS: usize = 2 * 1024 * 1024;
+
+/// What came of looking at a call.
+enum Decision {
+    /// Do it.
+    Granted(Grant, Inputs),
+    /// Don't; the record's fields and the agent's answer.
+    Refused { layer: &'static str, rules: Vec<String>, reason: String, answer: Answer },
+}
+
+impl Mediator {
+    /// Serves one call of the cell, up to its answer or, for `exec`, up to the launch.
+    pub(super) fn call(&mut self, id: u64, tool: &str, text: &[u8]) -> Result<(), ShimError> {
+        let begun = Instant::now();
+        let allowed = self.decider.bundle().calls;
+        if self.calls.decided >= allowed {
+            return self.over_limit(id, tool, text, allowed);
+        }
+        self.calls.decided += 1;
+        let args = bounded(text);
+        let decision = match &args {
+            Ok(args) => self.decide(tool, args),
+            Err(problem) => invalid(problem),
+        };
+        let args = args.unwrap_or_else(|_| digest(text));
+        match decision {
+            Decision::Refused { layer, rules, reason, answer } => {
+                self.record_call(id, tool, args, "deny", rules, reason, layer)?;
+                self.answer(id, answer, begun)
+            }
+            Decision::Granted(grant, inputs) => {
+                let rules = grant.rules().to_vec();
+                self.record_call(id, tool, args, "allow", rules, grant.reason().to_owned(), "policy")?;
+                // From here on the intent of whatever changes something outlives a crash.
+                if grant.call().tool().effect() != Effect::Read {
+                    self.ledger.commit()?;
+                }
+                if let ToolCall::Exec { argv, timeout_ms } = grant.call() {
+                    return self.launch(id, &grant, argv, *timeout_ms, begun);
+                }
+                let answer = perform(&grant, &inputs, self.workspace.as_ref());
+                self.answer(id, answer, begun)
+            }
+        }
+    }
+
+    fn decide(&self, tool: &str, args: &Value) -> Decision {
+        let request = stockade_policy::Request { tool, args };
+        match self.decider.decide(&request) {
+            Verdict::Deny(denial) => refused(&denial),
+            Verdict::Allow(grant) => match Inputs::of(grant.call(), args) {
+                Ok(inputs) => Decision::Granted(grant, inputs),
+                Err(problem) => invalid(&problem),
+            },
+        }
+    }
+
+    fn over_limit(&mut self, id: u64, tool: &str, text: &[u8], allowed: u64) -> Result<(), ShimError> {
+        self.calls.over += 1;
+        let reason = format!("limits.calls: this run has had its {allowed} calls");
+        let answer = Answer::error(Status::Limit, "calls", &reason);
+        if self.calls.over > OVER_SHOWN {
+            // An agent that goes on asking fills a counter, not a disk.
+            self.calls.over_unrecorded += 1;
+            return self.reply(id, &answer);
+        }
+        self.record_call(id, tool, digest(text), "deny", Vec::new(), reason, "limit")?;
+        self.answer(id, answer, Instant::now())
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "they are the record's fields, each once")]
+    fn record_call(
+        &mut self,
+        id: u64,
+        tool: &str,
+        args: Value,
+        decision: &str,
+        rules: Vec<String>,
+        reason: String,
+        layer: &str,
+    ) -> Result<(), ShimError> {
+        // What an unknown tool would do is unknown: the widest class.
+        let effect = Tool::from_name(tool).map_or("remote", |tool| tool.effect().name());
+        self.ledger.append(Record::Call(Call {
+            id,
+            tool: tool.to_owned(),
+            args: Payload::Inline(args),
+            effect: effect.to_owned(),
+            decision: decision.to_owned(),
+            rules,
+            reason,
+            layer: layer.to_owned(),
+            policy_digest: self.decider.bundle().digest.clone(),
+        }))
+    }
+
+    /// Asks for the tool cell of a granted and recorded `exec`.
+    fn launch(
+        &mut self,
+        id: u64,
+        grant: &Grant,
+        argv: &[String],
+        timeout_ms: Option<u64>,
+        begun: Instant,
+    ) -> Result<(), ShimError> {
+        let bundle = self.decider.bundle();
+        let rule = grant.exec().and_then(|exec| bundle.exec.iter().find(|rule| rule.id == exec));
+        let Some(rule) = rule else {
+            let answer = Answer::error(Status::Failed, "internal", "the grant names no command of the policy");
+            return self.answer(id, answer, begun);
+        };
+        let wall = Duration::from_millis(timeout_ms.map_or(rule.wall_ms, |ms| ms.min(rule.wall_ms)));
+        let (exec, output) = (rule.id.clone(), bundle.output);
+        let cell = self.next_cell;
+        let Some(next) = cell.checked_add(1) else {
+            return Err(ShimError::Protocol("tool cell numbers are used up".to_owned()));
+        };
+        self.next_cell = next;
+        self.tool = Some(ToolRun::new(cell, id, wall, output, begun));
+        Ok(self.control.send(&ToSupervisor::LaunchTool { cell, exec, argv: argv.to_vec() })?)
+    }
+
+    /// Records an outcome and answers the call.
+    pub(super) fn answer(&mut self, id: u64, answer: Answer, begun: Instant) -> Result<(), ShimError> {
+        if answer.status == Status::Denied || answer.status == Status::Invalid {
+            self.calls.denied += 1;
+        }
+        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let status = answer.status_name().to_owned();
+        let body = Payload::Inline(answer.body.clone());
+        self.ledger.append(Record::Result(Outcome { id, status, body, micros }))?;
+        self.reply(id, &answer)
+    }
+
+    fn reply(&mut self, id: u64, answer: &Answer) -> Result<(), ShimError> {
+        // The channel may have been closed while a tool ran.
+        let Some(channel) = &mut self.channel else { return Ok(()) };
+        let body = serde_json::to_vec(&answer.body).unwrap_or_default();
+        match channel.reply(id, answer.status, body) {
+            Ok(()) => Ok(()),
+            Err(error) => self.channel_failed(error),
+        }
+    }
+}
+
+fn bounded(text: &[u8]) -> Result<Value, String> {
+    if text.len() > MAX_ARGS {
+        return Err(format!("arguments of {} bytes; allowed are {MAX_ARGS}", text.len()));
+    }
+    parse(text).map_err(|e| format!("arguments are not JSON as it is taken here: {e}"))
+}
+
+fn invalid(problem: &str) -> Decision {
+    Decision::Refused {
+        layer: "schema",
+        rules: Vec::new(),
+        reason: problem.to_owned(),
+        answer: Answer::invalid(problem),
+    }
+}
+
+fn refused(denial: &Denial) -> Decision {
+    let status = if denial.layer == "schema" { Status::Invalid } else { Status::Denied };
+    Decision::Refused {
+        layer: denial.layer,
+        rules: denial.rule.iter().cloned().collect(),
+        reason: denial.to_string(),
+        answer: Answer { status, body: denial.for_agent() },
+    }
+}
+
+/// What stands for arguments that were not taken: enough to recognise them.
+fn digest(text: &[u8]) -> Value {
+    let hash: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+    let head = String::from_utf8_lossy(text.get(..text.len().min(256)).unwrap_or_default());
+    json!({ "unparsed": { "bytes": text.len(), "sha256": hash, "head": head } })
+}

@@ -1,0 +1,219 @@
+//! The mediator: its state and its loop.
+
+mod call;
+mod cell;
+mod finish;
+mod supervisor;
+mod wait;
+
+use std::time::{Duration, Instant};
+
+use nix::poll::PollFlags;
+use serde_json::json;
+use stockade_journal::{Record, Writer};
+use stockade_policy::Decider;
+use stockade_wire::control::{CellId, RunEnd, Setup, ToSupervisor};
+
+use crate::channel::Channel;
+use crate::control::Control;
+use crate::doors::{self, Doors};
+use crate::error::ShimError;
+use crate::exec::{Due, ToolRun};
+use crate::ledger::Ledger;
+use crate::logs::LogBudget;
+use crate::notify::{Fold, Watch};
+use crate::sys::unotify;
+use crate::workspace::Workspace;
+use wait::Source;
+
+/// Time the supervisor has to end a cell that was condemned.
+const KILL_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Time a cell has to end once its channel is closed. A cell without a channel can do nothing, so
+/// this only keeps it from idling until the wall limit.
+const CLOSED_PATIENCE: Duration = Duration::from_secs(5);
+
+/// All that a shim knows.
+struct Mediator {
+    control: Control,
+    ledger: Ledger,
+    decider: Decider,
+    setup: Setup,
+    workspace: Option<Workspace>,
+    /// The wasm cell's channel while it is open.
+    channel: Option<Channel>,
+    /// Whole frames may be waiting in the channel's buffer.
+    backlog: bool,
+    watches: Vec<Watch>,
+    fold: Fold,
+    logs: LogBudget,
+    tool: Option<ToolRun>,
+    next_cell: CellId,
+    calls: Calls,
+    /// The `start` record is durable and the supervisor knows.
+    started: bool,
+    /// The agent's cell must be gone by then.
+    condemned: Option<Instant>,
+    /// The channel is closed; the cell is condemned then.
+    closed: Option<Instant>,
+}
+
+/// Counts of calls.
+#[derive(Debug, Default)]
+struct Calls {
+    decided: u64,
+    denied: u64,
+    /// Calls beyond the policy's number, and how many of them have no record of their own.
+    over: u64,
+    over_unrecorded: u64,
+}
+
+/// Serves one run, from the setup message to the last record.
+///
+/// # Errors
+/// [`ShimError`]; [`ShimError::exit_code`] is the process's.
+pub fn run(doors: Doors) -> Result<(), ShimError> {
+    unotify::check_sizes().map_err(|errno| ShimError::Os { what: "seccomp notification sizes", errno })?;
+    let mut control = Control::new(doors.control);
+    let (setup, decider) = doors::receive_setup(&mut control)?;
+    match (setup.kind.as_str(), &doors.cell) {
+        ("wasm", Some(_)) | ("native", None) => {}
+        ("wasm", None) => return Err(missing_cell()),
+        ("native", Some(_)) => {
+            let problem = "a native agent has no cell channel".to_owned();
+            return Err(ShimError::Descriptor { fd: doors::CELL_FD, problem });
+        }
+        (other, _) => return Err(ShimError::Setup(format!("unknown kind {other:?}; known are wasm and native"))),
+    }
+    let bundle = decider.bundle();
+    let workspace = doors.workspace.map(|root| Workspace::new(root, bundle)).transpose();
+    let workspace = workspace.map_err(ShimError::Setup)?;
+    if workspace.is_none() && !setup.workspace.is_empty() {
+        return Err(ShimError::Setup(format!(
+            "the run has the workspace {:?}, but it is not mounted",
+            setup.workspace
+        )));
+    }
+    let ledger = Ledger::new(Writer::create(doors.journal)?);
+    let logs = LogBudget::new(bundle.output);
+    control.send(&ToSupervisor::Hello)?;
+    let mediator = Mediator {
+        control,
+        ledger,
+        decider,
+        setup,
+        workspace,
+        channel: doors.cell.map(Channel::new),
+        backlog: false,
+        watches: Vec::new(),
+        fold: Fold::default(),
+        logs,
+        tool: None,
+        next_cell: 1,
+        calls: Calls::default(),
+        started: false,
+        condemned: None,
+        closed: None,
+    };
+    mediator.run()
+}
+
+fn missing_cell() -> ShimError {
+    ShimError::Descriptor { fd: doors::CELL_FD, problem: "not open; a wasm agent needs its cell channel".to_owned() }
+}
+
+impl Mediator {
+    fn run(mut self) -> Result<(), ShimError> {
+        match self.serve().and_then(|end| self.finish(&end)) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.give_up(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Serves until the agent's cell is gone.
+    fn serve(&mut self) -> Result<RunEnd, ShimError> {
+        loop {
+            for (source, events) in self.wait()? {
+                match source {
+                    Source::Watch(index) => self.serve_watch(index, events)?,
+                    Source::Stdout | Source::Stderr => {
+                        if let Some(tool) = &mut self.tool {
+                            tool.drain();
+                        }
+                    }
+                    Source::Cell => self.serve_cell(events)?,
+                    Source::Control => {
+                        if let Some(end) = self.serve_control()? {
+                            return Ok(end);
+                        }
+                    }
+                }
+            }
+            self.watches.retain(|watch| !watch.is_done());
+            if self.backlog {
+                self.serve_frames()?;
+            }
+            self.tick(Instant::now())?;
+        }
+    }
+
+    fn serve_watch(&mut self, index: usize, events: PollFlags) -> Result<(), ShimError> {
+        let Some(watch) = self.watches.get_mut(index) else { return Ok(()) };
+        if events.contains(PollFlags::POLLIN) {
+            let in_flight = self.channel.as_ref().and_then(|channel| channel.protocol.in_flight());
+            let call = in_flight.or(self.tool.as_ref().map(|tool| tool.call));
+            watch.serve(call, &mut self.fold, &mut self.ledger)
+        } else {
+            // Hung up: no process is left under this filter.
+            watch.finish();
+            Ok(())
+        }
+    }
+
+    fn tick(&mut self, now: Instant) -> Result<(), ShimError> {
+        for line in self.fold.due(now) {
+            self.ledger.append(Record::Syscall(line))?;
+        }
+        self.ledger.settle(now)?;
+        if let Some(tool) = &mut self.tool {
+            let cell = tool.cell;
+            match tool.tick(now) {
+                Due::Nothing => {}
+                Due::Kill => self.control.send(&ToSupervisor::KillTool { cell })?,
+                Due::Hopeless => {
+                    return Err(ShimError::Protocol(format!("tool cell {cell} was to be killed and is not gone")));
+                }
+            }
+        }
+        if self.condemned.is_some_and(|due| due <= now) {
+            return Err(ShimError::Protocol("the agent's cell was to be killed and is not gone".to_owned()));
+        }
+        if self.closed.is_some_and(|due| due <= now) {
+            self.condemn("the cell closed its channel and did not end")?;
+        }
+        Ok(())
+    }
+
+    /// Ends the run: no more effects, a durable record of why, and the supervisor kills the cell.
+    fn condemn(&mut self, reason: &str) -> Result<(), ShimError> {
+        self.channel = None;
+        self.closed = None;
+        self.backlog = false;
+        if self.condemned.is_some() {
+            return Ok(());
+        }
+        self.condemned = Some(Instant::now() + KILL_PATIENCE);
+        // Before `start` this is as far as the run gets; after it nothing is held back.
+        self.ledger.open()?;
+        self.ledger.lifecycle("killed", json!({ "reason": reason }))?;
+        self.ledger.commit()?;
+        if let Some(tool) = &self.tool {
+            self.control.send(&ToSupervisor::KillTool { cell: tool.cell })?;
+        }
+        self.control.send(&ToSupervisor::KillCell { reason: reason.to_owned() })?;
+        Ok(())
+    }
+}

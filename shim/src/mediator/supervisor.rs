@@ -1,0 +1,157 @@
+//! What the supervisor says.
+
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use stockade_journal::{Record, Start, VERSION};
+use stockade_wire::control::{CellId, ExitStatus, RunEnd, ToShim, ToSupervisor};
+use stockade_wire::frame::Status;
+
+use super::Mediator;
+use crate::answer::Answer;
+use crate::control::Received;
+use crate::error::ShimError;
+use crate::exec::Stage;
+use crate::notify::Watch;
+
+/// Messages served before other descriptors get their turn.
+const BATCH: usize = 32;
+
+/// Listeners at one time: the agent's cell, one tool, and some that are about to hang up.
+const MAX_WATCHES: usize = 16;
+
+impl Mediator {
+    /// Sends what waits and serves what came; gives the run's end when the agent's cell is gone.
+    pub(super) fn serve_control(&mut self) -> Result<Option<RunEnd>, ShimError> {
+        self.control.flush()?;
+        for _ in 0..BATCH {
+            let Some(Received { message, rights }) = self.control.receive()? else { break };
+            match message {
+                ToShim::Setup(_) => return Err(out_of_place("setup", "said twice")),
+                ToShim::Listener { cell } => self.listen(cell, rights)?,
+                ToShim::Attested { enforcement } => {
+                    no_rights("attested", &rights)?;
+                    self.attested(enforcement)?;
+                }
+                ToShim::ToolStarted { cell, enforcement } => self.tool_started(cell, enforcement, rights)?,
+                ToShim::ToolRefused { cell, error } => {
+                    no_rights("tool_refused", &rights)?;
+                    self.tool_refused(cell, &error)?;
+                }
+                ToShim::ToolExited { cell, status } => {
+                    no_rights("tool_exited", &rights)?;
+                    self.tool_exited(cell, status)?;
+                }
+                ToShim::CellExited { end } => {
+                    no_rights("cell_exited", &rights)?;
+                    return Ok(Some(end));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn listen(&mut self, cell: CellId, rights: Vec<OwnedFd>) -> Result<(), ShimError> {
+        let [listener] = expect(rights, "listener")?;
+        if cell >= self.next_cell {
+            return Err(out_of_place("listener", "for a cell that was not asked for"));
+        }
+        if self.watches.len() >= MAX_WATCHES {
+            return Err(out_of_place("listener", "over the number of cells at one time"));
+        }
+        self.watches.push(Watch::new(cell, listener));
+        Ok(())
+    }
+
+    /// Writes the `start` record; then, and only then, agent code may run.
+    fn attested(&mut self, enforcement: Value) -> Result<(), ShimError> {
+        if self.condemned.is_some() || self.closed.is_some() {
+            // It is to be killed; it does not start.
+            return Ok(());
+        }
+        if self.started {
+            return Err(out_of_place("attested", "said twice"));
+        }
+        if self.channel.as_ref().is_some_and(|channel| !channel.protocol.is_ready()) {
+            return Err(out_of_place("attested", "before the cell was ready"));
+        }
+        let bundle = self.decider.bundle();
+        let setup = &self.setup;
+        let start = Start {
+            version: VERSION,
+            run: setup.run.clone(),
+            kind: setup.kind.clone(),
+            agent: setup.agent.clone(),
+            task: setup.task.clone(),
+            policy: bundle.policy.clone(),
+            policy_digest: bundle.digest.clone(),
+            plan_digest: setup.plan_digest.clone(),
+            component_digest: setup.component_digest.clone(),
+            workspace: setup.workspace.clone(),
+            enforcement,
+        };
+        self.ledger.begin(start)?;
+        self.started = true;
+        self.control.send(&ToSupervisor::Started)?;
+        match self.channel.as_mut().map(|channel| channel.start()) {
+            Some(Err(error)) => self.channel_failed(error),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
+    fn tool_started(&mut self, cell: CellId, enforcement: Value, rights: Vec<OwnedFd>) -> Result<(), ShimError> {
+        let [stdout, stderr] = expect(rights, "tool_started")?;
+        let Some(tool) = self.tool.as_mut().filter(|tool| tool.cell == cell) else {
+            return Err(out_of_place("tool_started", "for a cell that was not asked for"));
+        };
+        let call = tool.call;
+        tool.started(stdout, stderr, Instant::now());
+        let detail = json!({ "cell": cell, "call": call, "enforcement": enforcement });
+        self.ledger.lifecycle("tool_started", detail)
+    }
+
+    fn tool_refused(&mut self, cell: CellId, error: &str) -> Result<(), ShimError> {
+        let Some(tool) = self.tool.take_if(|tool| tool.cell == cell) else {
+            return Err(out_of_place("tool_refused", "for a cell that was not asked for"));
+        };
+        self.ledger.lifecycle("tool_refused", json!({ "cell": cell, "call": tool.call, "error": error }))?;
+        let answer = Answer::error(Status::Failed, "launch", "the command could not be started");
+        self.answer(tool.call, answer, tool.asked)
+    }
+
+    fn tool_exited(&mut self, cell: CellId, status: ExitStatus) -> Result<(), ShimError> {
+        let Some(tool) = self.tool.take_if(|tool| tool.cell == cell) else {
+            return Err(out_of_place("tool_exited", "for a cell that was not asked for"));
+        };
+        // What its processes did last belongs before its end.
+        for watch in self.watches.iter().filter(|watch| watch.cell == cell) {
+            watch.serve(Some(tool.call), &mut self.fold, &mut self.ledger)?;
+        }
+        for line in self.fold.end(cell) {
+            self.ledger.append(Record::Syscall(line))?;
+        }
+        let killed_for = match tool.stage() {
+            Stage::OverTime => Some("wall"),
+            Stage::LaunchTimedOut => Some("launch"),
+            Stage::Launching | Stage::Running => None,
+        };
+        let detail = json!({ "cell": cell, "call": tool.call, "status": status, "killed_for": killed_for });
+        self.ledger.lifecycle("tool_exited", detail)?;
+        let (call, asked) = (tool.call, tool.asked);
+        self.answer(call, tool.answer(status), asked)
+    }
+}
+
+fn out_of_place(message: &str, because: &str) -> ShimError {
+    ShimError::Protocol(format!("`{message}` {because}"))
+}
+
+fn expect<const N: usize>(rights: Vec<OwnedFd>, message: &str) -> Result<[OwnedFd; N], ShimError> {
+    <[OwnedFd; N]>::try_from(rights)
+        .map_err(|rights| ShimError::Protocol(format!("`{message}` with {} descriptors, not {N}", rights.len())))
+}
+
+fn no_rights(message: &str, rights: &[OwnedFd]) -> Result<(), ShimError> {
+    if rights.is_empty() { Ok(()) } else { Err(out_of_place(message, "with descriptors")) }
+}

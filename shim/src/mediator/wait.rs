@@ -1,0 +1,81 @@
+//! What the loop waits for, and for how long.
+
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::Mediator;
+use crate::error::ShimError;
+
+/// Something that poll(2) reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A listener, by its place.
+    Watch(usize),
+    /// The tool's standard output.
+    Stdout,
+    /// The tool's standard error.
+    Stderr,
+    /// The cell channel.
+    Cell,
+    /// The control socket.
+    Control,
+}
+
+impl Mediator {
+    /// Waits for events or the next deadline. Sources come in the order in which they are to be
+    /// served: what a cell did before what the supervisor says became of it.
+    pub(super) fn wait(&self) -> Result<Vec<(Source, PollFlags)>, ShimError> {
+        let mut sources = Vec::new();
+        let mut fds = Vec::new();
+        let mut add = |source, fd, events| {
+            sources.push(source);
+            fds.push(PollFd::new(fd, events));
+        };
+        for (index, watch) in self.watches.iter().enumerate() {
+            add(Source::Watch(index), watch.fd(), PollFlags::POLLIN);
+        }
+        if let Some(tool) = &self.tool {
+            for (source, stream) in [(Source::Stdout, &tool.stdout), (Source::Stderr, &tool.stderr)] {
+                if let Some(fd) = stream.fd() {
+                    add(source, fd, PollFlags::POLLIN);
+                }
+            }
+        }
+        if let Some(channel) = &self.channel {
+            // A cell that does not take its answers, or whose log outruns the supervisor, waits.
+            if channel.congested() {
+                add(Source::Cell, channel.fd(), PollFlags::POLLOUT);
+            } else if !self.control.congested() {
+                add(Source::Cell, channel.fd(), PollFlags::POLLIN);
+            }
+        }
+        let out = if self.control.congested() { PollFlags::POLLOUT } else { PollFlags::empty() };
+        add(Source::Control, self.control.fd(), PollFlags::POLLIN | out);
+        match poll(&mut fds, self.timeout()) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok(Vec::new()),
+            Err(errno) => return Err(ShimError::Os { what: "poll", errno }),
+        }
+        // Flags that nix does not know are taken for "look at it".
+        let events = fds.iter().map(|fd| fd.revents().unwrap_or(PollFlags::POLLIN));
+        Ok(sources.into_iter().zip(events).filter(|(_, events)| !events.is_empty()).collect())
+    }
+
+    fn timeout(&self) -> PollTimeout {
+        if self.backlog && self.can_serve_frames() {
+            return PollTimeout::ZERO;
+        }
+        let tool = self.tool.as_ref().map(|tool| tool.deadline());
+        let deadlines = [self.fold.deadline(), self.ledger.deadline(), tool, self.condemned, self.closed];
+        match deadlines.into_iter().flatten().min() {
+            None => PollTimeout::NONE,
+            Some(due) => {
+                // Rounded up: a timeout that ends before its deadline would spin.
+                let left = due.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+            }
+        }
+    }
+}
