@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Profiles by name; each is a file `<name>.<arch>.toml`.
-const NAMES: [&str; 6] = ["cell-native", "cell-wasm", "cell-wasm-sealed", "compile", "shim", "shim-sealed"];
+const NAMES: [&str; 5] = ["cell-native", "cell-wasm", "cell-wasm-sealed", "compile", "shim"];
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 

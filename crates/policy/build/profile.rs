@@ -71,26 +71,11 @@ pub enum Op {
     Le,
 }
 
-/// A syscall the build machine's libseccomp may not know by name.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Newer {
-    name: String,
-    nr: i32,
-    #[serde(rename = "since_kernel")]
-    _since_kernel: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewerFile {
-    syscall: Vec<Newer>,
-}
-
-/// Numbers by name.
+/// Numbers by name of syscalls that the build machine's libseccomp may not know, from a file that groups
+/// them by the kernel that brought them.
 pub fn newer(text: &str) -> crate::Result<BTreeMap<String, i32>> {
-    let file: NewerFile = toml::from_str(text)?;
-    Ok(file.syscall.into_iter().map(|s| (s.name, s.nr)).collect())
+    let by_kernel: BTreeMap<String, BTreeMap<String, i32>> = toml::from_str(text)?;
+    Ok(by_kernel.into_values().flatten().collect())
 }
 
 pub fn parse(text: &str) -> crate::Result<Profile> {

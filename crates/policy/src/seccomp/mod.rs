@@ -10,7 +10,7 @@ pub use interpret::{AUDIT_ARCH_X86_64, Action, Call, ProgramError};
 /// One role's filter.
 #[derive(Debug, Clone, Copy)]
 pub struct Profile {
-    /// `cell-native`, `cell-wasm`, `cell-wasm-sealed`, `compile`, `shim` or `shim-sealed`.
+    /// `cell-native`, `cell-wasm`, `cell-wasm-sealed`, `compile` or `shim`.
     pub name: &'static str,
     /// What it is for, in a sentence.
     pub about: &'static str,
