@@ -7,15 +7,18 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::prctl;
 use nix::sys::socket::SockType;
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::Mode;
+use stockade_policy::seccomp;
 use stockade_shim::doors::{CELL_FD, CONTROL_FD, check_socket};
-use stockade_shim::sys::{fds, signals};
+use stockade_shim::sys::{fds, seal, signals, unotify};
 use stockade_shim::{Doors, ShimError, diagnose, run};
 
 /// Where the launcher puts the journal's directory.
 const JOURNAL: &str = "/journal";
 /// Where the launcher puts the workspace, if there is one.
 const WORKSPACE: &str = "/workspace";
+/// The filter that takes away what only the start needed.
+const LAST_FILTER: &str = "shim-sealed";
 
 fn main() -> ExitCode {
     match prepare().and_then(run) {
@@ -32,8 +35,7 @@ fn prepare() -> Result<Doors, ShimError> {
     // Nobody of this uid may look into the process that holds the policy.
     prctl::set_dumpable(false).map_err(os("prctl(PR_SET_DUMPABLE)"))?;
     signals::ignore_write_signals().map_err(os("ignoring SIGPIPE and SIGXFSZ"))?;
-    // Files get their modes by name, not by what the launcher inherited.
-    umask(Mode::S_IWGRP | Mode::S_IWOTH);
+    unotify::check_sizes().map_err(os("seccomp(SECCOMP_GET_NOTIF_SIZES)"))?;
     let control = fds::inherited(CONTROL_FD)
         .map_err(|errno| ShimError::Descriptor { fd: CONTROL_FD, problem: format!("not open ({errno})") })?;
     check_socket(CONTROL_FD, &control, SockType::SeqPacket)?;
@@ -51,6 +53,9 @@ fn prepare() -> Result<Doors, ShimError> {
         Err(Errno::ENOENT) => None,
         Err(errno) => return Err(ShimError::Setup(format!("{WORKSPACE}: {errno}"))),
     };
+    // Nothing has been read yet, neither from the supervisor nor from the cell.
+    let last = seccomp::profile(LAST_FILTER).ok_or_else(|| ShimError::Setup(format!("no filter {LAST_FILTER}")))?;
+    seal::seal(last.bpf).map_err(os("seccomp(SECCOMP_SET_MODE_FILTER)"))?;
     Ok(Doors { control, cell, journal, workspace })
 }
 

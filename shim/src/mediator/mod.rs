@@ -22,7 +22,6 @@ use crate::exec::{Due, ToolRun};
 use crate::ledger::Ledger;
 use crate::logs::LogBudget;
 use crate::notify::{Fold, Watch};
-use crate::sys::unotify;
 use crate::workspace::Workspace;
 use wait::Source;
 
@@ -68,12 +67,14 @@ struct Calls {
     over_unrecorded: u64,
 }
 
-/// Serves one run, from the setup message to the last record.
+/// Serves one run, from the setup message to the last record. [`unotify::check_sizes`] must have
+/// succeeded before.
+///
+/// [`unotify::check_sizes`]: crate::sys::unotify::check_sizes
 ///
 /// # Errors
 /// [`ShimError`]; [`ShimError::exit_code`] is the process's.
 pub fn run(doors: Doors) -> Result<(), ShimError> {
-    unotify::check_sizes().map_err(|errno| ShimError::Os { what: "seccomp notification sizes", errno })?;
     let mut control = Control::new(doors.control);
     let (setup, decider) = doors::receive_setup(&mut control)?;
     match (setup.kind.as_str(), &doors.cell) {

@@ -46,7 +46,8 @@ mod tests {
             (libc::SYS_clone3, "clone3"),
             (libc::SYS_mseal, "mseal"),
             (libc::SYS_open_tree, "open_tree"),
-            (libc::SYS_map_shadow_stack, "map_shadow_stack"),
+            (453, "map_shadow_stack"),
+            (469, "file_setattr"),
         ];
         for (nr, name) in numbers {
             assert_eq!(syscall_name(X86_64, i32::try_from(nr).unwrap_or(-1)), name);
