@@ -2,7 +2,6 @@
 
 use stockade_wire::control::Reason;
 use wasmtime::{Trap, WasmBacktrace};
-use wasmtime_wasi::I32Exit;
 
 use super::channel::ChannelError;
 use crate::message::prefix;
@@ -43,6 +42,8 @@ pub(super) enum Stop {
         /// What it said.
         answer: String,
     },
+    /// The agent exited (`wasi:cli/exit`) with this status.
+    Exit(u8),
     /// More bytes of randomness in one call than a cell gives.
     RandomLength(u64),
     /// The channel is unusable.
@@ -57,6 +58,8 @@ impl std::fmt::Display for Stop {
             Self::Table { asked, limit } => write!(f, "{asked} table elements asked for; the limit is {limit}"),
             Self::Denied { tool, answer } => write!(f, "`{tool}` is denied and WASI has no way to say so: {answer}"),
             Self::Tool { tool, answer } => write!(f, "`{tool}` gave no usable answer: {answer}"),
+            Self::Exit(0) => Ok(()),
+            Self::Exit(status) => write!(f, "the agent exited with status {status}"),
             Self::RandomLength(n) => write!(f, "{n} random bytes asked for in one call"),
             Self::Channel(e) => write!(f, "{e}"),
         }
@@ -103,14 +106,11 @@ fn ended(error: &wasmtime::Error) -> (Reason, String) {
             Stop::Table { .. } => Reason::LimitTable,
             Stop::Denied { .. } => Reason::Denied,
             Stop::Tool { .. } | Stop::RandomLength(_) => Reason::Crashed,
+            Stop::Exit(0) => Reason::Finished,
+            Stop::Exit(_) => Reason::Failed,
             Stop::Channel(_) => Reason::Killed,
         };
         return (reason, stop.to_string());
-    }
-    match error.downcast_ref::<I32Exit>() {
-        Some(I32Exit(0)) => return (Reason::Finished, String::new()),
-        Some(I32Exit(code)) => return (Reason::Failed, format!("the agent exited with status {code}")),
-        None => {}
     }
     let reason = match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => Reason::LimitFuel,

@@ -1,5 +1,6 @@
 //! What agent code sees of the world, and how it is run.
 
+mod cli;
 mod clocks;
 mod random;
 mod sockets;
@@ -12,13 +13,11 @@ use stockade_wire::cell::CellConfig;
 use stockade_wire::control::AgentExit;
 use stockade_wire::frame::Status;
 use tokio::runtime::Runtime;
-use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
+use wasmtime::component::{Component, HasData, HasSelf, Linker, ResourceTable};
 use wasmtime::{Engine, Store};
-use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
-use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemCtx, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings as wasi;
-use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsCtx, WasiSocketsCtxView};
 
 use super::channel::Channel;
 use super::deadline::Deadline;
@@ -46,23 +45,33 @@ const RESOURCES: usize = 10_000;
 pub(super) struct Host {
     channel: Channel,
     limits: Limits,
-    wasi: WasiCtx,
     table: ResourceTable,
+    // wasmtime's own state for what has no authority. Its umbrella type, `WasiCtx`, would draw
+    // random numbers from the host at birth.
+    filesystem: WasiFilesystemCtx,
+    sockets: WasiSocketsCtx,
+    env: Vec<(String, String)>,
+    stdout: stdio::Output,
+    stderr: stdio::Output,
     clock: clocks::Clock,
     noise: random::Noise,
     log_line: usize,
-}
-
-impl WasiView for Host {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
 }
 
 impl Host {
     /// Asks the shim; every effect and every input of an agent passes here.
     fn ask(&mut self, tool: &str, args: String) -> Result<(Status, String), Stop> {
         Ok(self.channel.call(tool, args)?)
+    }
+
+    /// No directory is preopened, so no descriptor exists.
+    fn filesystem_view(&mut self) -> WasiFilesystemCtxView<'_> {
+        WasiFilesystemCtxView { ctx: &mut self.filesystem, table: &mut self.table }
+    }
+
+    /// No socket is ever created.
+    fn sockets_view(&mut self) -> WasiSocketsCtxView<'_> {
+        WasiSocketsCtxView { ctx: &mut self.sockets, table: &mut self.table }
     }
 }
 
@@ -92,8 +101,12 @@ impl Agent {
         let host = Host {
             channel,
             limits: Limits::new(config.memory, config.table_elements),
-            wasi: context(config, &deadline).map_err(SetupError::Threads)?,
             table,
+            filesystem: WasiFilesystemCtx::default(),
+            sockets: WasiSocketsCtx::default(),
+            env: config.env.clone(),
+            stdout: stdio::Output::new(std::io::stdout(), &deadline).map_err(SetupError::Output)?,
+            stderr: stdio::Output::new(std::io::stderr(), &deadline).map_err(SetupError::Output)?,
             clock: clocks::Clock::default(),
             noise: random::Noise::default(),
             log_line: usize::try_from(config.log_line).unwrap_or(usize::MAX),
@@ -142,19 +155,11 @@ impl Agent {
     }
 }
 
-/// WASI with no authority: no preopened directory, no address, an empty stdin.
-fn context(config: &CellConfig, deadline: &Deadline) -> std::io::Result<WasiCtx> {
-    let mut builder = WasiCtx::builder();
-    builder
-        .stdin(tokio::io::empty())
-        .stdout(stdio::Output::new(std::io::stdout(), deadline)?)
-        .stderr(stdio::Output::new(std::io::stderr(), deadline)?)
-        .arg("agent")
-        .envs(&config.env)
-        .allow_tcp(false)
-        .allow_udp(false)
-        .allow_ip_name_lookup(false);
-    Ok(builder.build())
+/// Links interfaces that `Host` implements itself.
+macro_rules! ours {
+    ($linker:ident, $package:ident: $($interface:ident),+) => {
+        $(wasi::$package::$interface::add_to_linker::<Host, HasSelf<Host>>($linker, |host| host)?;)+
+    };
 }
 
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
@@ -163,45 +168,30 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
     bindings::Plain::add_to_linker::<Host, HasSelf<Host>>(l, |host| host)?;
 
     // Ours: what would be an effect or an input goes through the shim.
-    wasi::clocks::wall_clock::add_to_linker::<Host, HasSelf<Host>>(l, |host| host)?;
-    wasi::clocks::monotonic_clock::add_to_linker::<Host, HasSelf<Host>>(l, |host| host)?;
-    wasi::random::random::add_to_linker::<Host, HasSelf<Host>>(l, |host| host)?;
-    wasi::random::insecure::add_to_linker::<Host, HasSelf<Host>>(l, |host| host)?;
-    wasi::random::insecure_seed::add_to_linker::<Host, HasSelf<Host>>(l, |host| host)?;
-    wasi::sockets::tcp_create_socket::add_to_linker::<Host, HasSelf<Host>>(l, |host| host)?;
-    wasi::sockets::udp_create_socket::add_to_linker::<Host, HasSelf<Host>>(l, |host| host)?;
-    wasi::sockets::ip_name_lookup::add_to_linker::<Host, HasSelf<Host>>(l, |host| host)?;
+    ours!(l, clocks: wall_clock, monotonic_clock);
+    ours!(l, random: random, insecure, insecure_seed);
+    ours!(l, sockets: tcp_create_socket, udp_create_socket, ip_name_lookup);
+    ours!(l, cli: environment, exit, stdin, stdout, stderr);
+    ours!(l, cli: terminal_input, terminal_output, terminal_stdin, terminal_stdout, terminal_stderr);
 
-    // wasmtime's: they work on resources, and the only ones that can exist are streams,
-    // pollables and the network handle, which opens nothing.
-    wasmtime_wasi_io_to(l)?;
-    wasi::cli::exit::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
-    wasi::cli::environment::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
-    wasi::cli::stdin::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
-    wasi::cli::stdout::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
-    wasi::cli::stderr::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
-    wasi::cli::terminal_input::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
-    wasi::cli::terminal_output::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
-    wasi::cli::terminal_stdin::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
-    wasi::cli::terminal_stdout::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
-    wasi::cli::terminal_stderr::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
-    wasi::filesystem::preopens::add_to_linker::<Host, WasiFilesystem>(l, Host::filesystem)?;
-    wasi::filesystem::types::add_to_linker::<Host, WasiFilesystem>(l, Host::filesystem)?;
+    // wasmtime's: they work on resources, and the only ones that can exist are streams, pollables
+    // and the network handle, which opens nothing.
+    wasi::io::error::add_to_linker::<Host, Table>(l, |host| &mut host.table)?;
+    wasi::io::poll::add_to_linker::<Host, Table>(l, |host| &mut host.table)?;
+    wasi::io::streams::add_to_linker::<Host, Table>(l, |host| &mut host.table)?;
+    wasi::filesystem::preopens::add_to_linker::<Host, WasiFilesystem>(l, Host::filesystem_view)?;
+    wasi::filesystem::types::add_to_linker::<Host, WasiFilesystem>(l, Host::filesystem_view)?;
     let stable = wasi::sockets::network::LinkOptions::default();
-    wasi::sockets::network::add_to_linker::<Host, WasiSockets>(l, &stable, Host::sockets)?;
-    wasi::sockets::instance_network::add_to_linker::<Host, WasiSockets>(l, Host::sockets)?;
-    wasi::sockets::tcp::add_to_linker::<Host, WasiSockets>(l, Host::sockets)?;
-    wasi::sockets::udp::add_to_linker::<Host, WasiSockets>(l, Host::sockets)?;
+    wasi::sockets::network::add_to_linker::<Host, WasiSockets>(l, &stable, Host::sockets_view)?;
+    wasi::sockets::instance_network::add_to_linker::<Host, WasiSockets>(l, Host::sockets_view)?;
+    wasi::sockets::tcp::add_to_linker::<Host, WasiSockets>(l, Host::sockets_view)?;
+    wasi::sockets::udp::add_to_linker::<Host, WasiSockets>(l, Host::sockets_view)?;
     Ok(linker)
 }
 
-/// `wasi:io`: error, poll and streams.
-fn wasmtime_wasi_io_to(l: &mut Linker<Host>) -> wasmtime::Result<()> {
-    struct Io;
-    impl wasmtime::component::HasData for Io {
-        type Data<'a> = &'a mut ResourceTable;
-    }
-    wasi::io::error::add_to_linker::<Host, Io>(l, |host| &mut host.table)?;
-    wasi::io::poll::add_to_linker::<Host, Io>(l, |host| &mut host.table)?;
-    wasi::io::streams::add_to_linker::<Host, Io>(l, |host| &mut host.table)
+/// What `wasi:io` works on.
+struct Table;
+
+impl HasData for Table {
+    type Data<'a> = &'a mut ResourceTable;
 }

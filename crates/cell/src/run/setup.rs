@@ -51,6 +51,8 @@ pub(super) enum SetupError {
     World(wasmtime::Error),
     /// The store can't be made.
     Store(wasmtime::Error),
+    /// stdout or stderr is not open.
+    Output(std::io::Error),
     /// The timer thread or the runtime can't be started.
     Threads(std::io::Error),
     /// The last layer is not closed.
@@ -71,6 +73,7 @@ impl std::fmt::Display for SetupError {
             Self::TooMany { what, count, most } => write!(f, "the component has {count} {what}; at most {most} are given"),
             Self::World(e) => write!(f, "the component is not of the world stockade:agent/agent@0.1.0: {e:#}"),
             Self::Store(e) => write!(f, "the agent can't be prepared: {e:#}"),
+            Self::Output(e) => write!(f, "the agent's stdout or stderr: {e}"),
             Self::Threads(e) => write!(f, "the cell can't start its timer: {e}"),
             Self::Seal(e) => write!(f, "{e}"),
         }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::unistd::{dup2_raw, pipe};
+use nix::unistd::pipe;
 use stockade_wire::cell::CellConfig;
 use stockade_wire::control::AgentExit;
 use stockade_wire::frame::{self, FrameError, FromCell, Level, Status, ToCell};
@@ -61,7 +61,7 @@ fn spawn(name: &str, fds: &[&dyn AsRawFd], filter: &seccompiler::BpfProgram) -> 
     let mut command = match std::env::var_os("STOCKADE_TEST_STRACE") {
         Some(log) => {
             let mut strace = Command::new("strace");
-            strace.args(["-f", "-o"]).arg(format!("{}.{name}", log.display())).arg(program(name).unwrap());
+            strace.args(["-f", "-e", "inject=openat:error=EACCES:when=2", "-o"]).arg(format!("{}.{name}", log.display())).arg(program(name).unwrap());
             strace
         }
         None => Command::new(program(name).unwrap()),
@@ -192,7 +192,7 @@ impl Ended {
 
 impl Cell {
     pub fn start(artifact: &[u8], config: &CellConfig) -> Self {
-        Self::start_raw(&memfd(artifact, true), &serde_json::to_vec(config).unwrap(), &filters::bytes(&filters::sealed()))
+        Self::start_raw(&memfd(artifact, true), &serde_json::to_vec(config).unwrap(), &filters::bytes(&filters::sealed_or_traced()))
     }
 
     pub fn start_raw(artifact: &File, config: &[u8], filter: &[u8]) -> Self {

@@ -7,11 +7,11 @@
 /// `$log (level, message, len)`, and `$ok (ptr, len) -> result`, `$err (ptr, len) -> result`.
 #[derive(Default)]
 pub struct Agent<'a> {
-    /// Component-level imports, each with a lowered core function that `wires` names.
+    /// Component-level imports.
     pub imports: &'a str,
-    /// `(export "name" (func $lowered))` for the instance `wasi` that the core module may import.
-    pub wires: &'a str,
-    /// Core imports, data and helper functions.
+    /// Functions of theirs for the core module: its name there, instance and function, core type.
+    pub wasi: &'a [(&'a str, &'a str, &'a str)],
+    /// Core data and helper functions.
     pub module: &'a str,
     /// The body of `run`.
     pub run: &'a str,
@@ -19,7 +19,15 @@ pub struct Agent<'a> {
 
 impl Agent<'_> {
     pub fn text(&self) -> String {
-        let Self { imports, wires, module, run } = self;
+        let Self { imports, wasi, module, run } = self;
+        let each = |make: fn(&str, &str, &str) -> String| wasi.iter().map(|(n, f, t)| make(n, f, t)).collect::<String>();
+        let lowers = each(|name, function, _| {
+            format!(
+                r#"(core func ${name} (canon lower (func {function}) (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))"#
+            )
+        });
+        let wires = each(|name, _, _| format!(r#"(export "{name}" (func ${name}))"#));
+        let needs = each(|name, _, ty| format!(r#"(import "wasi" "{name}" (func ${name} {ty}))"#));
         format!(
             r#"(component
   (import "stockade:agent/tools@0.1.0" (instance $tools
@@ -41,12 +49,14 @@ impl Agent<'_> {
       (block (br_if 0 (i32.le_u (global.get $next) (i32.mul (memory.size) (i32.const 65536))))
         (drop (memory.grow (i32.add (i32.div_u (local.get 3) (i32.const 65536)) (i32.const 1)))))))
   (core instance $libc (instantiate $libc))
+  {lowers}
   (core func $call (canon lower (func $tools "call") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
   (core func $logf (canon lower (func $log "log") (memory (core memory $libc "memory"))))
   (core module $main
     (import "libc" "memory" (memory 2))
     (import "host" "call" (func $call (param i32 i32 i32 i32 i32)))
     (import "host" "log" (func $log (param i32 i32 i32)))
+    {needs}
     (func $result (param i32 i32 i32) (result i32)
       (i32.store (i32.const 32768) (local.get 0))
       (i32.store (i32.const 32772) (local.get 1))

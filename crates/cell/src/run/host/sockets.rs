@@ -8,7 +8,6 @@ use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{self, ResolveAddressS
 use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress, IpAddressFamily, Network};
 use wasmtime_wasi::p2::bindings::sockets::{tcp_create_socket, udp_create_socket};
 use wasmtime_wasi::p2::{DynPollable, SocketError, SocketResult, TcpSocket, UdpSocket};
-use wasmtime_wasi::sockets::WasiSocketsView as _;
 
 use super::Host;
 use crate::message::prefix;
@@ -37,17 +36,17 @@ fn family(family: IpAddressFamily) -> &'static str {
 /// Errors and the network handle are wasmtime's own; the handle opens nothing.
 impl network::Host for Host {
     fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
-        self.sockets().convert_error_code(error)
+        self.sockets_view().convert_error_code(error)
     }
 
     fn network_error_code(&mut self, error: Resource<wasmtime::Error>) -> wasmtime::Result<Option<ErrorCode>> {
-        self.sockets().network_error_code(error)
+        self.sockets_view().network_error_code(error)
     }
 }
 
 impl network::HostNetwork for Host {
     fn drop(&mut self, network: Resource<Network>) -> wasmtime::Result<()> {
-        self.sockets().drop(network)
+        self.sockets_view().drop(network)
     }
 }
 

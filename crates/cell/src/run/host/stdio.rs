@@ -8,9 +8,7 @@ use bytes::Bytes;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::unistd::write;
-use tokio::io::AsyncWrite;
 use wasmtime_wasi::async_trait;
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::run::deadline::{Deadline, Waited};
@@ -31,23 +29,6 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new(stream: impl AsFd, deadline: &Deadline) -> io::Result<Self> {
         Ok(Self { pipe: Arc::new(stream.as_fd().try_clone_to_owned()?), deadline: deadline.clone() })
-    }
-}
-
-impl IsTerminal for Output {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for Output {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        // Of WASI 0.3, which this cell does not link.
-        Box::new(tokio::io::sink())
-    }
-
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
     }
 }
 
