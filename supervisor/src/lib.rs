@@ -1,3 +1,27 @@
-//! supervisor.
+//! Lifecycle of a run: reservation, plans, launch, attestation, mediation, reclaim.
+//!
+//! One-shot mode: [`run::run`] plays the daemon's part for one run. Data goes one way: a policy becomes
+//! plans ([`planner`]), plans become process sets ([`launch`]), the kernel's account of them ([`attest`])
+//! becomes the journal's first record, and what is left is reclaimed ([`reclaim`]).
 
+mod attest;
+mod cache;
+mod cgroup;
 pub mod doctor;
+mod error;
+mod home;
+pub mod janitor;
+mod landlock_abi;
+mod launch;
+mod memfd;
+mod output;
+mod planner;
+mod receive;
+mod reclaim;
+mod reserve;
+pub mod run;
+mod workspace;
+
+pub use error::RunError;
+pub use home::{Home, STATE};
+pub use reserve::{FIRST_HOST_ID, IDS, MAX_RUNS};

@@ -1,0 +1,124 @@
+//! Components and their artifacts.
+//!
+//! The key is the SHA-256 of the component with the engine's fingerprint, so a component can only ever
+//! reach its own entry; entries are written by root alone, to a temporary name and then renamed.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use sha2::{Digest, Sha256};
+use stockade_wire::cell::ENGINE_FINGERPRINT;
+
+use crate::error::{Doing, RunError};
+use crate::home::Home;
+use crate::memfd;
+
+/// Largest component in bytes.
+pub(crate) const MAX_COMPONENT: u64 = 128 * 1024 * 1024;
+/// Largest artifact in bytes.
+const MAX_ARTIFACT: u64 = 1024 * 1024 * 1024;
+
+/// A component as it was when it was opened.
+#[derive(Debug)]
+pub(crate) struct Component {
+    /// Its bytes, sealed.
+    pub memory: OwnedFd,
+    /// SHA-256, hex.
+    pub digest: String,
+    entry: PathBuf,
+}
+
+impl Component {
+    /// Reads a component once; what happens to the file afterwards does not matter.
+    pub(crate) fn open(home: &Home, path: &Path) -> Result<Self, RunError> {
+        let refuse = |why: String| RunError::Component(format!("component {}: {why}", path.display()));
+        let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let opened = fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
+        let file = opened.map_err(|e| refuse(e.to_string()))?;
+        let meta = file.metadata().doing("examine", path)?;
+        if !meta.is_file() {
+            return Err(refuse("it is not a regular file".into()));
+        }
+        let mut bytes = Vec::new();
+        file.take(MAX_COMPONENT + 1).read_to_end(&mut bytes).doing("read", path)?;
+        if bytes.len() as u64 > MAX_COMPONENT {
+            return Err(refuse(format!("it is over {MAX_COMPONENT} bytes")));
+        }
+        if bytes.is_empty() {
+            return Err(refuse("it is empty".into()));
+        }
+        let digest = hex(&Sha256::digest(&bytes));
+        let mut key = Sha256::new();
+        key.update(digest.as_bytes());
+        key.update(ENGINE_FINGERPRINT.as_bytes());
+        let entry = home.cache().join(format!("{}.cwasm", hex(&key.finalize())));
+        Ok(Self { memory: memfd::sealed("component", &bytes)?, digest, entry })
+    }
+
+    /// The artifact, if it is in the cache, as a sealed copy.
+    pub(crate) fn cached(&self) -> Result<Option<OwnedFd>, RunError> {
+        let mut file = match File::open(&self.entry) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.doing("open", &self.entry)?,
+        };
+        let mut memory = memfd::open("artifact")?;
+        std::io::copy(&mut file, &mut memory).doing("read", &self.entry)?;
+        memfd::seal(memory).map(Some)
+    }
+
+    /// Keeps what the compiler wrote, and seals it.
+    pub(crate) fn keep(&self, mut artifact: File) -> Result<OwnedFd, RunError> {
+        let size = artifact.metadata().doing("examine", "artifact")?.len();
+        if size == 0 || size > MAX_ARTIFACT {
+            return Err(RunError::Component(format!("its artifact has {size} bytes; at most {MAX_ARTIFACT} are kept")));
+        }
+        let temporary = self.entry.with_extension(format!("{}.part", std::process::id()));
+        let copied = artifact.rewind().and_then(|()| {
+            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&temporary)?;
+            std::io::copy(&mut artifact, &mut file)?;
+            file.flush()?;
+            file.sync_data()?;
+            fs::rename(&temporary, &self.entry)
+        });
+        if copied.is_err() {
+            let _gone = fs::remove_file(&temporary);
+        }
+        copied.doing("write", &self.entry)?;
+        memfd::seal(artifact)
+    }
+}
+
+/// SHA-256 of a program of the host, hex.
+pub(crate) fn digest_of(path: &Path) -> Result<String, RunError> {
+    let refuse = |why: String| RunError::Component(format!("program {}: {why}", path.display()));
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let opened = fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
+    let mut file = opened.map_err(|e| refuse(e.to_string()))?;
+    if !file.metadata().doing("examine", path)?.is_file() {
+        return Err(refuse("it is not a regular file".into()));
+    }
+    let mut hash = Sha256::new();
+    std::io::copy(&mut file, &mut HashWriter(&mut hash)).doing("read", path)?;
+    Ok(hex(&hash.finalize()))
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

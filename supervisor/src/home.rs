@@ -1,0 +1,96 @@
+//! Where things are: programs, state, and what lives only until the next boot.
+
+use std::fs::{self, DirBuilder, File};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+use crate::error::{Doing, RunError};
+
+/// Journals and the component cache.
+pub const STATE: &str = "/var/lib/stockade";
+/// Reservations; host-wide, so not a choice.
+pub const RUNTIME: &str = "/run/stockade";
+/// Programs of an installed Stockade.
+pub const LIBEXEC: &str = "/usr/libexec/stockade";
+
+/// The folders of one host.
+#[derive(Debug, Clone)]
+pub struct Home {
+    /// Journals and the component cache.
+    pub state: PathBuf,
+    /// Programs.
+    pub libexec: PathBuf,
+}
+
+impl Home {
+    /// Programs are the siblings of the running one, else [`LIBEXEC`].
+    ///
+    /// # Errors
+    /// If a state folder cannot be made or is not root's alone.
+    pub fn open(state: Option<&Path>) -> Result<Self, RunError> {
+        let exe = std::env::current_exe().doing("find", "/proc/self/exe")?;
+        let sibling = exe.parent().filter(|dir| dir.join("stockade-launcher").exists());
+        let home = Self {
+            state: state.unwrap_or(Path::new(STATE)).to_path_buf(),
+            libexec: sibling.unwrap_or(Path::new(LIBEXEC)).to_path_buf(),
+        };
+        for dir in [&home.state, &home.runs(), &home.cache(), Path::new(RUNTIME), Path::new(RUNTIME).join("ids").as_path()] {
+            private_dir(dir)?;
+        }
+        Ok(home)
+    }
+
+    /// One folder a run.
+    #[must_use]
+    pub fn runs(&self) -> PathBuf {
+        self.state.join("runs")
+    }
+
+    /// Precompiled components.
+    #[must_use]
+    pub fn cache(&self) -> PathBuf {
+        self.state.join("cache")
+    }
+
+    /// A program of ours, by descriptor. It must be root's and writable by root alone, or who can write it
+    /// could be root.
+    pub(crate) fn program(&self, name: &str) -> Result<OwnedFd, RunError> {
+        let path = self.libexec.join(name);
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .custom_flags((OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC).bits())
+            .open(&path)
+            .map_err(|e| RunError::Host(format!("{}: {e}; is stockade installed completely?", path.display())))?;
+        let meta = file.metadata().doing("examine", &path)?;
+        if !meta.is_file() || meta.uid() != 0 || meta.mode() & 0o022 != 0 {
+            return Err(RunError::Host(format!(
+                "{} must be a regular file owned by root and writable by root alone (it is mode {:o}, uid {})",
+                path.display(),
+                meta.mode() & 0o7777,
+                meta.uid()
+            )));
+        }
+        Ok(file.into())
+    }
+}
+
+/// Makes or checks a folder that belongs to root alone.
+pub(crate) fn private_dir(path: &Path) -> Result<(), RunError> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() && meta.uid() == 0 && meta.mode() & 0o022 == 0 => Ok(()),
+        Ok(_) => Err(RunError::Host(format!(
+            "{} must be a directory owned by root and writable by root alone",
+            path.display()
+        ))),
+        Err(_) => DirBuilder::new().recursive(true).mode(0o700).create(path).doing("create", path),
+    }
+}
+
+/// `/dev/null`, read and write.
+pub(crate) fn dev_null() -> Result<OwnedFd, RunError> {
+    let file = File::options().read(true).write(true).open("/dev/null").doing("open", "/dev/null")?;
+    Ok(file.into())
+}

@@ -1,0 +1,165 @@
+//! Asking the launcher for a process set.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
+};
+use nix::unistd::Pid;
+use stockade_plan::report::{GO, MESSAGE, Report};
+use stockade_plan::step::Step;
+use stockade_plan::{MAX_PLAN, Plan};
+
+use crate::error::{Doing, RunError};
+use crate::home::Home;
+use crate::receive::receive_with_fd;
+
+/// Longest time from the request to the last layer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A plan with its descriptors.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub what: &'static str,
+    pub plan: Plan,
+    pub fds: Vec<OwnedFd>,
+}
+
+/// A launch under way.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    what: &'static str,
+    plan: Plan,
+    socket: OwnedFd,
+    launcher: Child,
+    deadline: Instant,
+}
+
+/// A process set behind all its layers, one byte from its program.
+#[derive(Debug)]
+pub(crate) struct Newborn {
+    pub what: &'static str,
+    pub plan: Plan,
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+    pub listener: Option<OwnedFd>,
+    pub landlock: (u8, i32, i32),
+    socket: OwnedFd,
+}
+
+/// Sends an order to a launcher of its own. Several may be under way at once.
+pub(crate) fn begin(home: &Home, order: Order) -> Result<Pending, RunError> {
+    let Order { what, plan, fds } = order;
+    let path = home.libexec.join("stockade-launcher");
+    drop(home.program("stockade-launcher")?);
+    let bytes = plan.encode();
+    if bytes.len() > MAX_PLAN {
+        return Err(RunError::Policy(format!("the plan of the {what} is {} bytes, over {MAX_PLAN}; list fewer paths", bytes.len())));
+    }
+    let (ours, theirs) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).doing("make", "launch socket")?;
+    let launcher = Command::new(&path)
+        .env_clear()
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .doing("start", &path)?;
+    let raw: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let control = [ControlMessage::ScmRights(&raw)];
+    sendmsg::<()>(ours.as_raw_fd(), &[IoSlice::new(&bytes)], &control, MsgFlags::MSG_NOSIGNAL, None)
+        .doing("send a plan to", &path)?;
+    Ok(Pending { what, plan, socket: ours, launcher, deadline: Instant::now() + PATIENCE })
+}
+
+impl Pending {
+    /// Waits until every layer is closed.
+    pub(crate) fn finish(mut self) -> Result<Newborn, RunError> {
+        let result = self.await_ready();
+        // The launcher ends by itself after the announcement, or at the closing of the socket on error.
+        if result.is_err() {
+            let _gone = self.launcher.kill();
+        }
+        let _status = self.launcher.wait();
+        let (pid, pidfd, listener, landlock) = result?;
+        Ok(Newborn { what: self.what, plan: self.plan, pid, pidfd, listener, landlock, socket: self.socket })
+    }
+
+    #[expect(clippy::type_complexity, reason = "private, and taken apart by its one caller")]
+    fn await_ready(&self) -> Result<(Pid, OwnedFd, Option<OwnedFd>, (u8, i32, i32)), RunError> {
+        let mut born: Option<(Pid, OwnedFd)> = None;
+        loop {
+            let (report, fd) = self.next_report()?;
+            match (report, born.take()) {
+                (Report::Born { pid }, None) => {
+                    let pidfd = fd.ok_or_else(|| self.lost("its birth came without a pidfd"))?;
+                    let pid = i32::try_from(pid).map_err(|_| self.lost("its pid is out of range"))?;
+                    born = Some((Pid::from_raw(pid), pidfd));
+                }
+                (Report::Ready { landlock_abi, canary_fs, canary_net }, Some((pid, pidfd))) => {
+                    if self.plan.seccomp.listener != fd.is_some() {
+                        return Err(self.lost("its seccomp listener is missing"));
+                    }
+                    return Ok((pid, pidfd, fd, (landlock_abi, canary_fs, canary_net)));
+                }
+                (Report::Failed { step, errno, index }, _) => return Err(self.failed(step, errno, index)),
+                _ => return Err(self.lost("its messages came in the wrong order")),
+            }
+        }
+    }
+
+    fn next_report(&self) -> Result<(Report, Option<OwnedFd>), RunError> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        loop {
+            match poll(&mut fds, timeout) {
+                Ok(0) => return Err(self.lost("it was not ready in time")),
+                Ok(_) => break,
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno).doing("wait for", "launch socket"),
+            }
+        }
+        let mut bytes = [0; MESSAGE + 1];
+        let (len, fd) = receive_with_fd(&self.socket, &mut IoSliceMut::new(&mut bytes)).doing("read", "launch socket")?;
+        let message = bytes.get(..len).unwrap_or_default();
+        match Report::decode(message) {
+            Some(report) => Ok((report, fd)),
+            None if len == 0 => Err(self.lost("it ended without a word")),
+            None => Err(self.lost("it sent a message that is none")),
+        }
+    }
+
+    fn lost(&self, detail: &str) -> RunError {
+        RunError::LaunchLost { what: self.what, detail: detail.into() }
+    }
+
+    fn failed(&self, step: Step, errno: i32, index: u32) -> RunError {
+        let at = usize::try_from(index).unwrap_or(usize::MAX);
+        let operand = match step {
+            Step::Entry | Step::Tree | Step::IdmapNamespace => self.plan.root.get(at).map(|e| e.dest.clone()),
+            Step::LandlockRules => self.plan.landlock.rules.get(at).map(|r| r.path.clone()),
+            Step::Rlimit => self.plan.rlimits.get(at).map(|r| format!("resource {} to {}", r.resource, r.value)),
+            Step::Cwd => Some(self.plan.exec.cwd.clone()),
+            _ => None,
+        };
+        let errno = (errno != 0).then(|| Errno::from_raw(errno));
+        RunError::Launch { what: self.what, step, errno, operand: operand.unwrap_or_default() }
+    }
+}
+
+impl Newborn {
+    /// Lets the program run.
+    pub(crate) fn go(&self) -> Result<(), RunError> {
+        let sent = nix::sys::socket::send(self.socket.as_raw_fd(), &[GO], MsgFlags::MSG_NOSIGNAL);
+        sent.map(drop).map_err(|errno| RunError::LaunchLost {
+            what: self.what,
+            detail: format!("it was gone when it should start: {}", errno.desc()),
+        })
+    }
+}

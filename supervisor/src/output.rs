@@ -1,0 +1,144 @@
+//! The agent's stdout and stderr on their way to the operator: bounded, counted, never in the way.
+//!
+//! The operator's side may be slow, closed or stopped. Bytes wait in a small buffer; while it is full the
+//! agent's pipe is not read, which slows the agent and nobody else.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::PollFlags;
+use nix::unistd::pipe2;
+
+use crate::error::{Doing, RunError};
+
+/// Bytes that wait for the operator's side.
+const PENDING: usize = 64 * 1024;
+/// A pipe that polls writable takes this much without blocking (pipe(7), `PIPE_BUF`).
+const CHUNK: usize = 4096;
+
+/// What the operator's screen may show of an agent's bytes. Called with each chunk, and once at the end.
+pub type Filter = Box<dyn FnMut(&[u8], bool) -> Vec<u8>>;
+
+/// One of the two streams.
+pub(crate) struct Stream {
+    pipe: Option<File>,
+    pending: Vec<u8>,
+    target: OwnedFd,
+    broken: bool,
+    filter: Filter,
+}
+
+/// Both streams and their common limit.
+pub(crate) struct Output {
+    pub streams: [Stream; 2],
+    limit: u64,
+    /// Bytes the agent wrote.
+    pub seen: u64,
+    /// Of those, bytes over the limit.
+    pub dropped: u64,
+}
+
+impl Output {
+    /// Two pipes; gives the agent's ends.
+    pub(crate) fn new(limit: u64, filters: [Filter; 2]) -> Result<(Self, [OwnedFd; 2]), RunError> {
+        let [first, second] = filters;
+        let (stdout, out_end) = Stream::new(std::io::stdout().as_fd(), first)?;
+        let (stderr, err_end) = Stream::new(std::io::stderr().as_fd(), second)?;
+        Ok((Self { streams: [stdout, stderr], limit, seen: 0, dropped: 0 }, [out_end, err_end]))
+    }
+
+    /// Moves what can be moved without waiting.
+    pub(crate) fn turn(&mut self, index: usize, readable: bool, writable: bool) {
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        if writable {
+            stream.write();
+        }
+        if readable && let Some(bytes) = stream.read() {
+            self.seen += bytes.len() as u64;
+            let left = usize::try_from(self.limit.saturating_sub(self.seen - bytes.len() as u64)).unwrap_or(usize::MAX);
+            let kept = bytes.get(..left.min(bytes.len())).unwrap_or_default();
+            self.dropped += (bytes.len() - kept.len()) as u64;
+            let shown = (stream.filter)(kept, false);
+            stream.pending.extend_from_slice(&shown);
+        }
+    }
+
+    /// A line of the supervisor's own, to stderr, in order with the agent's.
+    pub(crate) fn note(&mut self, line: &str) {
+        let [_, stderr] = &mut self.streams;
+        stderr.pending.extend_from_slice(line.as_bytes());
+        stderr.pending.push(b'\n');
+    }
+
+    /// Whether the agent's ends are closed.
+    pub(crate) fn ended(&self) -> bool {
+        self.streams.iter().all(|s| s.pipe.is_none())
+    }
+
+    /// Lets the filters give out what they held back.
+    pub(crate) fn finish(&mut self) {
+        for stream in &mut self.streams {
+            let rest = (stream.filter)(&[], true);
+            stream.pending.extend_from_slice(&rest);
+        }
+    }
+}
+
+impl Stream {
+    fn new(target: BorrowedFd<'_>, filter: Filter) -> Result<(Self, OwnedFd), RunError> {
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).doing("make", "output pipe")?;
+        fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing("set up", "output pipe")?;
+        let target = target.try_clone_to_owned().doing("open", "standard output")?;
+        let stream = Self { pipe: Some(reader.into()), pending: Vec::new(), target, broken: false, filter };
+        Ok((stream, writer))
+    }
+
+    /// What to poll for: the agent's pipe while there is room, the operator's side while something waits.
+    pub(crate) fn wants(&self) -> [(Option<BorrowedFd<'_>>, PollFlags); 2] {
+        let pipe = self.pipe.as_ref().filter(|_| self.pending.len() < PENDING).map(AsFd::as_fd);
+        let target = (!self.pending.is_empty()).then(|| self.target.as_fd());
+        [(pipe, PollFlags::POLLIN), (target, PollFlags::POLLOUT)]
+    }
+
+    fn read(&mut self) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; PENDING];
+        match self.pipe.as_mut()?.read(&mut bytes) {
+            Ok(0) => self.pipe = None,
+            Ok(len) => {
+                bytes.truncate(len);
+                return Some(bytes);
+            }
+            Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted) => {}
+            Err(_) => self.pipe = None,
+        }
+        None
+    }
+
+    fn write(&mut self) {
+        let chunk = self.pending.get(..CHUNK.min(self.pending.len())).unwrap_or_default();
+        let written = match nix::unistd::write(&self.target, chunk) {
+            Ok(len) => len,
+            Err(Errno::EAGAIN | Errno::EINTR) => 0,
+            // Closed: nobody reads. The run goes on and the agent is not told.
+            Err(_) => {
+                self.broken = true;
+                self.pending.len()
+            }
+        };
+        self.pending.drain(..written);
+        if self.broken {
+            self.pending.clear();
+        }
+    }
+
+    /// Writes everything left, waiting as long as the operator does.
+    pub(crate) fn drain(&mut self) {
+        let all = std::mem::take(&mut self.pending);
+        if let Ok(target) = self.target.try_clone() {
+            let _closed = File::from(target).write_all(&all);
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Policy and host to plans: what each kind of process set gets.
+
+mod draft;
+mod native;
+mod ours;
+
+pub(crate) use draft::USER;
+pub(crate) use native::{NativeInputs, native};
+pub(crate) use ours::{ShimInputs, WasmInputs, compile, shim, wasm};

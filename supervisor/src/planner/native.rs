@@ -1,0 +1,227 @@
+//! Plans for native cells: a program of the host under every layer.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use nix::libc;
+use stockade_plan::{Access, Owner, Role, What};
+use stockade_policy::{FsRule, PathRule, Policy};
+
+use super::draft::{Draft, Finish, USER};
+use crate::cgroup::CellGroup;
+use crate::error::{Doing, RunError};
+use crate::home::{Home, dev_null};
+use crate::launch::Order;
+use crate::workspace::Workspace;
+
+/// Where the workspace appears.
+const WORKSPACE: &str = "/workspace";
+/// Top-level names that merged-/usr hosts have as links, with their targets.
+const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
+/// Device nodes of every native cell; none of them holds state of the host.
+const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+/// Size of `/tmp` and of `/dev/shm` is a part of the memory limit, which both are charged to.
+const TMPFS_PART: u64 = 4;
+const TMPFS_INODES: u64 = 16_384;
+
+/// What a native cell is given.
+pub(crate) struct NativeInputs<'a> {
+    pub what: &'static str,
+    pub policy: &'a Policy,
+    pub workspace: Option<&'a Workspace>,
+    pub host_id: u32,
+    pub group: &'a CellGroup,
+    pub landlock_abi: u8,
+    pub hostname: &'a str,
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+    pub status: OwnedFd,
+    pub argv: &'a [String],
+}
+
+/// A native cell.
+pub(crate) fn native(home: &Home, inputs: NativeInputs<'_>) -> Result<Order, RunError> {
+    let mut draft = Draft::default();
+    draft.descriptor(dev_null()?, 0)?;
+    draft.descriptor(inputs.stdout, 1)?;
+    draft.descriptor(inputs.stderr, 2)?;
+    draft.descriptor(inputs.status, 3)?;
+
+    let host: Vec<(&str, &FsRule)> = inputs.policy.fs.read.iter().filter_map(|rule| match &rule.path {
+        PathRule::Host(path) => Some((path.as_str(), rule)),
+        PathRule::Workspace(_) => None,
+    }).collect();
+    for (path, rule) in &host {
+        // A path beneath another one is there already, and can't be mounted into a read-only tree.
+        if !host.iter().any(|(other, _)| other != path && Path::new(path).starts_with(other)) {
+            host_tree(&mut draft, path, rule)?;
+        }
+    }
+    merged_usr(&mut draft, &host);
+    devices(&mut draft)?;
+    let size = inputs.policy.limits.memory / TMPFS_PART;
+    for place in ["/tmp", "/dev/shm"] {
+        draft.put(place, What::Tmpfs { size, inodes: TMPFS_INODES });
+        draft.allow(place, Access::ReadWrite);
+    }
+    draft.put("/proc", What::Proc);
+    draft.allow("/proc", Access::Read);
+    identity_files(&mut draft, &host);
+    if let Some(workspace) = inputs.workspace {
+        put_workspace(&mut draft, inputs.policy, workspace)?;
+    }
+
+    draft.common_rlimits(inputs.policy.limits.files.into());
+    draft.rlimit(libc::RLIMIT_FSIZE, inputs.policy.limits.file_size);
+    let argv = ["stockade-init".to_owned()].into_iter().chain(inputs.argv.iter().cloned()).collect();
+    draft.finish(Finish {
+        what: inputs.what,
+        role: Role::Native,
+        hostname: inputs.hostname,
+        host_id: inputs.host_id,
+        group: inputs.group,
+        landlock_abi: inputs.landlock_abi,
+        profile: "cell-native",
+        listener: true,
+        program: home.program("stockade-init")?,
+        argv,
+        env: inputs.policy.env.iter().map(|(k, v)| format!("{k}={v}")).collect(),
+        cwd: if inputs.workspace.is_some() { WORKSPACE } else { "/tmp" },
+    })
+}
+
+/// One path of the host, read-only.
+fn host_tree(draft: &mut Draft, path: &str, rule: &FsRule) -> Result<(), RunError> {
+    let refuse = |why: String| RunError::Policy(format!("{}: fs.read {path:?}: {why}", rule.origin));
+    let real = fs::canonicalize(path).map_err(|e| refuse(format!("{e}; create it or remove the entry")))?;
+    if real != Path::new(path) {
+        return Err(refuse(format!("it is a symbolic link or goes through one; name {} instead", real.display())));
+    }
+    let file = open_path(Path::new(path)).map_err(|e| refuse(e.to_string()))?;
+    let meta = file.metadata().doing("examine", path)?;
+    let is_file = meta.is_file();
+    if !is_file && !meta.is_dir() {
+        return Err(refuse("it is neither a directory nor a regular file".into()));
+    }
+    let source = draft.slot(file.into())?;
+    let what = What::Bind { source, read_only: true, no_exec: false, device: false, file: is_file, idmap: None };
+    draft.put(path, what);
+    draft.allow(path, if is_file { Access::ReadFile } else { Access::ReadExecute });
+    Ok(())
+}
+
+/// `O_PATH`, no link followed at the end.
+fn open_path(path: &Path) -> std::io::Result<fs::File> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)
+}
+
+/// `/bin` and its like as the links that they are on the host, if `/usr` is there to point to.
+fn merged_usr(draft: &mut Draft, host: &[(&str, &FsRule)]) {
+    if !host.iter().any(|(path, _)| *path == "/usr") {
+        return;
+    }
+    for name in MERGED {
+        let place = format!("/{name}");
+        if let Ok(target) = fs::read_link(&place)
+            && target.starts_with("usr")
+            && let Some(target) = target.to_str()
+        {
+            draft.put(place, What::Symlink { target: target.to_owned() });
+        }
+    }
+}
+
+fn devices(draft: &mut Draft) -> Result<(), RunError> {
+    for name in DEVICES {
+        let path = format!("/dev/{name}");
+        let file = open_path(Path::new(&path)).doing("open", &path)?;
+        let source = draft.slot(file.into())?;
+        let what = What::Bind { source, read_only: false, no_exec: true, device: true, file: true, idmap: None };
+        draft.put(path.clone(), what);
+        draft.allow(path, Access::File);
+    }
+    for (name, target) in [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")] {
+        draft.put(format!("/dev/{name}"), What::Symlink { target: target.into() });
+    }
+    Ok(())
+}
+
+/// Who the agent is, for programs that look it up; nothing of the host's users.
+fn identity_files(draft: &mut Draft, host: &[(&str, &FsRule)]) {
+    let files = [
+        ("/etc/passwd", format!("agent:x:{USER}:{USER}:agent:{WORKSPACE}:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")),
+        ("/etc/group", format!("agent:x:{USER}:\nnogroup:x:65534:\n")),
+        ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n".to_owned()),
+    ];
+    for (path, content) in files {
+        if !host.iter().any(|(listed, _)| Path::new(path).starts_with(listed)) {
+            draft.put(path, What::File { content: content.into_bytes() });
+            draft.allow(path, Access::ReadFile);
+        }
+    }
+}
+
+/// The workspace with the parts that `fs.read` and `fs.write` name, less what `fs.deny` names.
+fn put_workspace(draft: &mut Draft, policy: &Policy, workspace: &Workspace) -> Result<(), RunError> {
+    let source = draft.slot(workspace.share()?)?;
+    let inside = |rules: &[FsRule]| -> Vec<String> {
+        rules.iter().filter_map(|rule| match &rule.path {
+            PathRule::Workspace(path) => Some(path.as_str().to_owned()),
+            PathRule::Host(_) => None,
+        }).collect()
+    };
+    let (read, write) = (inside(&policy.fs.read), inside(&policy.fs.write));
+    if read.is_empty() && write.is_empty() {
+        return Ok(());
+    }
+    let owner = workspace.owner;
+    let read_only = write.is_empty();
+    let what = What::Bind { source, read_only, no_exec: false, device: false, file: false, idmap: Some(owner) };
+    draft.put(WORKSPACE, what);
+    for (paths, access) in [(read, Access::ReadExecute), (write, Access::ReadWriteExecute)] {
+        for path in paths {
+            draft.allow(join(&path), access);
+        }
+    }
+    for rule in &policy.fs.deny {
+        if let PathRule::Workspace(path) = &rule.path {
+            deny(draft, workspace, path.as_str(), rule)?;
+        }
+    }
+    Ok(())
+}
+
+fn join(inside: &str) -> String {
+    if inside.is_empty() { WORKSPACE.to_owned() } else { format!("{WORKSPACE}/{inside}") }
+}
+
+/// Covers a denied path. Its parents are pinned, or the agent could rename them and make the path anew.
+fn deny(draft: &mut Draft, workspace: &Workspace, path: &str, rule: &FsRule) -> Result<(), RunError> {
+    if !workspace.has(path)? {
+        return Err(RunError::Policy(format!(
+            "{}: fs.deny {path:?} does not exist in the workspace, and the mount layer cannot deny in a native cell what is not there; create it (empty is enough)",
+            rule.origin
+        )));
+    }
+    let mut parents: Vec<PathBuf> = Path::new(path).ancestors().skip(1).filter(|p| !p.as_os_str().is_empty()).map(Path::to_path_buf).collect();
+    parents.reverse();
+    for parent in parents {
+        let place = join(&parent.to_string_lossy());
+        if !draft.root.iter().any(|e| e.dest == place) {
+            draft.put(place, What::Pin);
+        }
+    }
+    draft.put(join(path), What::Mask);
+    Ok(())
+}
+
+impl Workspace {
+    /// Uid and gid of the workspace's owner.
+    pub(crate) fn owner_of(meta: &fs::Metadata) -> Owner {
+        Owner { uid: meta.uid(), gid: meta.gid() }
+    }
+}

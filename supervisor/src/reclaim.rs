@@ -1,0 +1,67 @@
+//! Reclaiming a run from its note: used at its end, by the janitor, and after a crash. Every part may be
+//! gone already.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, lchown};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::cgroup::{end_group, remove_tree, wait_empty};
+use crate::error::{Doing, RunError};
+use crate::reserve::Note;
+
+/// How long killed processes may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a shim may take to write its last record after its supervisor died.
+const LAST_RECORD: Duration = Duration::from_secs(3);
+
+/// Removes everything of the run that is not its record.
+pub(crate) fn all(note: &Note) -> Result<(), RunError> {
+    end_group(&note.v2.join("cell"), PATIENCE)?;
+    // The shim sees its supervisor's end of file, writes that down and exits; whatever else is killed below.
+    let _written = wait_empty(&note.v2.join("shim"), LAST_RECORD);
+    end_group(&note.v2, PATIENCE)?;
+    remove_tree(&note.v2, PATIENCE)?;
+    for folder in &note.v1 {
+        remove_v1(folder, &note.run)?;
+    }
+    seal_journal(&note.journal)
+}
+
+/// Removes the run's groups from one v1 hierarchy.
+pub(crate) fn remove_v1(folder: &Path, run: &str) -> Result<(), RunError> {
+    let prefix = format!("{run}.");
+    let groups = match fs::read_dir(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.doing("list", folder)?,
+    };
+    for group in groups.flatten() {
+        if group.file_name().to_string_lossy().starts_with(&prefix) {
+            remove_tree(&group.path(), PATIENCE)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the journal back from the shim's uid, which a later run will have.
+pub(crate) fn seal_journal(dir: &Path) -> Result<(), RunError> {
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.doing("list", dir)?,
+    };
+    lchown(dir, Some(0), Some(0)).doing("take back", dir)?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).doing("take back", dir)?;
+    for entry in entries.flatten() {
+        let path = entry.path();
+        match entry.file_type().doing("examine", &path)? {
+            kind if kind.is_dir() => seal_journal(&path)?,
+            kind if kind.is_file() => {
+                lchown(&path, Some(0), Some(0)).doing("take back", &path)?;
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).doing("take back", &path)?;
+            }
+            // The shim makes nothing else; what is something else stays the shim's and cannot matter to root.
+            _ => {}
+        }
+    }
+    Ok(())
+}

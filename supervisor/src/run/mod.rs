@@ -1,0 +1,111 @@
+//! One run, from a policy and an agent to an exit status and a journal.
+
+mod control;
+mod end;
+mod prepare;
+mod scene;
+mod serve;
+mod signals;
+mod tools;
+
+use std::path::PathBuf;
+
+use stockade_policy::Policy;
+use stockade_wire::control::{AgentExit, Reason, RunEnd, Summary};
+
+pub use crate::output::Filter;
+pub use scene::Clock;
+
+use crate::error::RunError;
+
+/// The agent.
+#[derive(Debug, Clone)]
+pub enum Agent {
+    /// A component of the agent world.
+    Wasm {
+        /// Its file.
+        component: PathBuf,
+        /// Arguments of its `run` export.
+        task: Vec<String>,
+    },
+    /// Any program of the host.
+    Native {
+        /// Argument vector; the first is an absolute path inside the cell.
+        argv: Vec<String>,
+    },
+}
+
+/// Makes one line for the operator's screen out of a level and a message.
+pub type LogLine = Box<dyn FnMut(&str, &str) -> String>;
+
+/// What the operator asked for.
+pub struct Request {
+    /// The policy, loaded and checked.
+    pub policy: Policy,
+    /// The agent's folder.
+    pub workspace: Option<PathBuf>,
+    /// The agent.
+    pub agent: Agent,
+    /// Name in records.
+    pub name: String,
+    /// State folder, if not the default.
+    pub state: Option<PathBuf>,
+    /// What the operator's screen may show of stdout and stderr.
+    pub filters: [Filter; 2],
+    /// Makes a line for stderr out of a log line of the agent.
+    pub log: LogLine,
+    /// Told the run's id, and of what was cleaned up, as it happens.
+    pub notice: Box<dyn FnMut(&str)>,
+}
+
+/// How a run went that was had.
+#[derive(Debug)]
+pub struct Finished {
+    /// The run's id.
+    pub run: String,
+    /// Its journal's folder.
+    pub journal: PathBuf,
+    /// Why it ended.
+    pub end: RunEnd,
+    /// The wasm agent's own account.
+    pub agent: Option<AgentExit>,
+    /// What the shim counted.
+    pub summary: Summary,
+    /// The signal that interrupted it.
+    pub interrupted_by: Option<i32>,
+    /// Steps and when they were done.
+    pub clock: Clock,
+}
+
+impl Finished {
+    /// The documented exit code (docs/exit-codes.md).
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self.end.reason {
+            Reason::Finished => 0,
+            Reason::Failed => 20,
+            Reason::Crashed => 21,
+            Reason::Denied => 22,
+            Reason::LimitWall => 30,
+            Reason::LimitMemory => 31,
+            Reason::LimitFuel => 32,
+            Reason::LimitPids => 33,
+            Reason::LimitTable => 34,
+            Reason::Killed => 40,
+            Reason::Interrupted => 128 + self.interrupted_by.and_then(|s| u8::try_from(s).ok()).unwrap_or(2),
+        }
+    }
+}
+
+/// Runs an agent to its end.
+///
+/// # Errors
+/// [`RunError`]; then no agent code has run, unless the error is the journal's.
+pub fn run(request: Request) -> Result<Finished, RunError> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(RunError::Host("one-shot mode needs root: sudo stockade run …".into()));
+    }
+    let scene = scene::Scene::set(request)?;
+    let ready = prepare::prepare(scene)?;
+    serve::serve(ready)
+}

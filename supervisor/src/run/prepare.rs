@@ -1,0 +1,393 @@
+//! From a scene to an agent that runs: launch, read back, record, and only then go.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::pipe2;
+use serde_json::{Value, json};
+use stockade_wire::cell::{CellConfig, compile_exit};
+use stockade_wire::control::{Setup, ToShim, ToSupervisor};
+
+use crate::attest::{Moment, attest};
+use crate::cache::{Component, digest_of, hex};
+use crate::cgroup::{CellGroup, Limits};
+use crate::error::{Doing, RunError};
+use crate::launch::{Newborn, Order, Pending, begin};
+use crate::output::Output;
+use crate::planner::{self, NativeInputs, ShimInputs, WasmInputs};
+use crate::reserve::Range;
+use crate::run::Agent;
+use crate::run::control::Control;
+use crate::run::scene::Scene;
+use crate::memfd;
+
+/// Longest wait for a word of the shim or the cell before agent code runs.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A component may take this long to compile, and this much memory.
+const COMPILE_TIME: Duration = Duration::from_secs(120);
+const COMPILE_LIMITS: Limits = Limits { memory: 2 << 30, pids: 4, cpu_millis: 2000 };
+/// A shim's own use on hosts where v2 has the controllers; elsewhere its address space is limited.
+const SHIM_LIMITS: Limits = Limits { memory: 256 << 20, pids: 4, cpu_millis: 1000 };
+/// Tasks of a wasm cell: the agent's thread and the epoch's.
+const WASM_PIDS: u32 = 4;
+/// Memory of a wasm cell that is the runtime's own.
+const RUNTIME_MEMORY: u64 = 32 << 20;
+/// Longest log line of an agent in bytes.
+const LOG_LINE: u64 = 8 * 1024;
+/// Most bytes of a message of a compiler or shim.
+const MESSAGE: u64 = 8 * 1024;
+
+/// A process set with its group.
+pub(super) struct Process {
+    pub newborn: Newborn,
+    pub group: CellGroup,
+    /// Where `stockade-init` reports its program's status.
+    pub status: Option<File>,
+}
+
+/// An agent that runs, with everybody around it.
+pub(super) struct Ready {
+    // Sockets first: when this is dropped early, the shim sees the end before the janitor waits for it.
+    pub control: Control,
+    pub output: Output,
+    pub diagnostics: File,
+    pub shim: Process,
+    pub cell: Process,
+    pub deadline: Instant,
+    pub scene: Scene,
+}
+
+/// What an agent is, with what its cell needs.
+enum Prepared {
+    Wasm { digest: String, artifact: OwnedFd, task: Vec<String> },
+    Native { digest: String, argv: Vec<String> },
+}
+
+pub(super) fn prepare(mut scene: Scene) -> Result<Ready, RunError> {
+    let agent = prepare_agent(&mut scene)?;
+    scene.clock.mark("agent prepared");
+
+    let filters = std::mem::replace(&mut scene.request.filters, [Box::new(|_, _| Vec::new()), Box::new(|_, _| Vec::new())]);
+    let (output, [stdout, stderr]) = Output::new(scene.request.policy.limits.output, filters)?;
+    let (control, shim_control) = Control::pair()?;
+    let (diagnostics, shim_diagnostics) = pipe2(OFlag::O_CLOEXEC).doing("make", "pipe")?;
+    let (channel, shim_channel) = match &agent {
+        Prepared::Wasm { .. } => {
+            let pair = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC);
+            let (cell, shim) = pair.doing("make", "cell channel")?;
+            (Some(cell), Some(shim))
+        }
+        Prepared::Native { .. } => (None, None),
+    };
+
+    // Shim and cell are launched side by side.
+    let (shim, shim_group) = launch_shim(&scene, shim_control, shim_diagnostics, shim_channel)?;
+    let (cell, cell_group, status) = launch_cell(&scene, &agent, stdout, stderr, channel)?;
+    let mut diagnostics = File::from(diagnostics);
+
+    let shim = Process { newborn: shim.finish()?, group: shim_group, status: None };
+    let shim_layers = attest(&shim.newborn, &shim.group, &scene.hierarchies, Moment::BeforeExec)?;
+    shim.newborn.go()?;
+    scene.clock.mark("shim launched");
+
+    let cell = Process { newborn: cell.finish()?, group: cell_group, status };
+    scene.clock.mark("cell launched");
+    let layers = attest(&cell.newborn, &cell.group, &scene.hierarchies, Moment::BeforeExec)?;
+    scene.clock.mark("layers read back");
+
+    let mut talk = Talk { control: &control, scene: &mut scene, diagnostics: &mut diagnostics };
+    talk.introduce(&agent, &cell)?;
+    talk.start(&agent, &cell, with_shim(layers, &shim_layers))?;
+    let deadline = Instant::now() + Duration::from_millis(scene.request.policy.limits.wall_ms);
+    scene.clock.mark("agent started");
+    Ok(Ready { control, output, diagnostics, shim, cell, deadline, scene })
+}
+
+/// The shim's own layers go into the same record, as one entry.
+fn with_shim(mut layers: Value, shim: &Value) -> Value {
+    let names = shim.as_object().map(|m| m.len()).unwrap_or_default();
+    if let Some(map) = layers.as_object_mut() {
+        let summary = format!("{names} layers of its own, each as planned");
+        map.insert("shim".into(), json!({"summary": summary, "ok": true, "layers": shim}));
+    }
+    layers
+}
+
+fn prepare_agent(scene: &mut Scene) -> Result<Prepared, RunError> {
+    match scene.request.agent.clone() {
+        Agent::Wasm { component, task } => {
+            let component = Component::open(&scene.home, &component)?;
+            let artifact = match component.cached()? {
+                Some(artifact) => artifact,
+                None => compile(scene, &component)?,
+            };
+            Ok(Prepared::Wasm { digest: component.digest, artifact, task })
+        }
+        Agent::Native { argv } => {
+            let program = argv.first().map(String::as_str).unwrap_or_default();
+            if !program.starts_with('/') {
+                return Err(RunError::Component(format!("program {program:?} must be an absolute path inside the cell, such as /usr/bin/python3")));
+            }
+            // Programs of the workspace are not the host's to read by name; they have no digest before the run.
+            let digest = if program.starts_with("/workspace/") { String::new() } else { digest_of(Path::new(program))? };
+            Ok(Prepared::Native { digest, argv })
+        }
+    }
+}
+
+/// Compiles a component in a cell of its own and keeps the artifact.
+fn compile(scene: &mut Scene, component: &Component) -> Result<OwnedFd, RunError> {
+    let group = CellGroup::create(&scene.hierarchies, &scene.run, "compile", Some(COMPILE_LIMITS))?;
+    let artifact = memfd::open("artifact")?;
+    let (message, their_message) = pipe2(OFlag::O_CLOEXEC).doing("make", "pipe")?;
+    let share = |fd: &OwnedFd| fd.try_clone().doing("share", "memory file");
+    let fds = (share(&component.memory)?, OwnedFd::from(artifact.try_clone().doing("share", "artifact")?), their_message);
+    let host_id = scene.reservation.host_id(Range::Compiler);
+    let order = planner::compile(&scene.home, (host_id, &group, scene.landlock_abi), fds)?;
+    let compiler = begin(&scene.home, order)?.finish()?;
+    attest(&compiler, &group, &scene.hierarchies, Moment::BeforeExec)?;
+    compiler.go()?;
+    let limit = PollTimeout::try_from(COMPILE_TIME).unwrap_or(PollTimeout::MAX);
+    let mut fds = [PollFd::new(compiler.pidfd.as_fd(), PollFlags::POLLIN), PollFd::new(scene.signals.as_fd(), PollFlags::POLLIN)];
+    let ended = poll(&mut fds, limit).doing("wait for", "compiler")?;
+    if let Some(signal) = scene.signals.next() {
+        return Err(RunError::Interrupted(signal));
+    }
+    if ended == 0 {
+        return Err(RunError::Component(format!("it took more than {} s to compile", COMPILE_TIME.as_secs())));
+    }
+    let status = waitid(Id::PIDFd(compiler.pidfd.as_fd()), WaitPidFlag::WEXITED).doing("wait for", "compiler")?;
+    let mut text = String::new();
+    let _partial = File::from(message).take(MESSAGE).read_to_string(&mut text);
+    let oom = group.events().oom_kills > 0;
+    scene.clock.mark("compiled");
+    match status {
+        WaitStatus::Exited(_, compile_exit::OK) => component.keep(artifact),
+        WaitStatus::Exited(_, compile_exit::INVALID | compile_exit::WORLD) => Err(RunError::Component(text.trim().to_owned())),
+        _ if oom => Err(RunError::Component(format!("it needs more than {} MiB to compile", COMPILE_LIMITS.memory >> 20))),
+        other => Err(RunError::Component(format!("the compiler ended with {other:?}: {}", text.trim()))),
+    }
+}
+
+fn launch_shim(
+    scene: &Scene,
+    control: OwnedFd,
+    diagnostics: OwnedFd,
+    channel: Option<OwnedFd>,
+) -> Result<(Pending, CellGroup), RunError> {
+    // On v1 a shim has its address space limited instead: joining three more hierarchies costs every run.
+    let limits = scene.hierarchies.on_v1.is_empty().then_some(SHIM_LIMITS);
+    let group = CellGroup::create(&scene.hierarchies, &scene.run, "shim", limits)?;
+    let workspace = scene.workspace.as_ref().map(|w| Ok::<_, RunError>((w.share()?, w.owner))).transpose()?;
+    let order = planner::shim(&scene.home, ShimInputs {
+        host_id: scene.reservation.host_id(Range::Shim),
+        group: &group,
+        landlock_abi: scene.landlock_abi,
+        hostname: "shim",
+        diagnostics,
+        control,
+        channel,
+        journal: scene.lend_journal()?,
+        workspace,
+    })?;
+    Ok((begin(&scene.home, order)?, group))
+}
+
+fn launch_cell(
+    scene: &Scene,
+    agent: &Prepared,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    channel: Option<OwnedFd>,
+) -> Result<(Pending, CellGroup, Option<File>), RunError> {
+    let limits = scene.request.policy.limits;
+    match agent {
+        Prepared::Wasm { artifact, task, .. } => {
+            let pids = WASM_PIDS.min(limits.pids.max(2));
+            let cgroup = Limits { memory: limits.memory, pids, cpu_millis: limits.cpu_millis };
+            let group = CellGroup::create(&scene.hierarchies, &scene.run, "cell", Some(cgroup))?;
+            // The inner limit is below the outer one, so that an agent at its limit gets a clear end.
+            let runtime = RUNTIME_MEMORY.min(limits.memory / 2);
+            let config = CellConfig {
+                task: task.clone(),
+                env: scene.request.policy.env.clone(),
+                memory: limits.memory - runtime,
+                table_elements: limits.table_elements,
+                fuel: limits.fuel,
+                wall_ms: limits.wall_ms,
+                log_line: LOG_LINE,
+            };
+            let order = planner::wasm(&scene.home, WasmInputs {
+                host_id: scene.reservation.host_id(Range::Agent),
+                group: &group,
+                landlock_abi: scene.landlock_abi,
+                hostname: "cell",
+                stdout,
+                stderr,
+                channel: channel.ok_or_else(|| RunError::Internal("a wasm cell without a channel".into()))?,
+                artifact: artifact.try_clone().doing("share", "artifact")?,
+                config: &config,
+                files: u64::from(limits.files).max(64),
+            })?;
+            Ok((begin(&scene.home, order)?, group, None))
+        }
+        Prepared::Native { argv, .. } => {
+            let (order, group, status) = native_order(scene, "cell", Range::Agent, argv, (stdout, stderr))?;
+            Ok((begin(&scene.home, order)?, group, Some(status)))
+        }
+    }
+}
+
+/// A native cell of this run: the agent's, or a tool's.
+pub(super) fn native_order(
+    scene: &Scene,
+    name: &str,
+    range: Range,
+    argv: &[String],
+    (stdout, stderr): (OwnedFd, OwnedFd),
+) -> Result<(Order, CellGroup, File), RunError> {
+    let limits = scene.request.policy.limits;
+    let cgroup = Limits { memory: limits.memory, pids: limits.pids, cpu_millis: limits.cpu_millis };
+    let group = CellGroup::create(&scene.hierarchies, &scene.run, name, Some(cgroup))?;
+    let (status, their_status) = pipe2(OFlag::O_CLOEXEC).doing("make", "status pipe")?;
+    let order = planner::native(&scene.home, NativeInputs {
+        what: if name == "cell" { "agent's cell" } else { "tool's cell" },
+        policy: &scene.request.policy,
+        workspace: scene.workspace.as_ref(),
+        host_id: scene.reservation.host_id(range),
+        group: &group,
+        landlock_abi: scene.landlock_abi,
+        hostname: "cell",
+        stdout,
+        stderr,
+        status: their_status,
+        argv,
+    })?;
+    Ok((order, group, status.into()))
+}
+
+/// The conversation with the shim before agent code runs.
+struct Talk<'a> {
+    control: &'a Control,
+    scene: &'a mut Scene,
+    diagnostics: &'a mut File,
+}
+
+impl Talk<'_> {
+    fn introduce(&mut self, agent: &Prepared, cell: &Process) -> Result<(), RunError> {
+        use sha2::{Digest, Sha256};
+        let request = &self.scene.request;
+        let (kind, task, component_digest) = match agent {
+            Prepared::Wasm { digest, task, .. } => ("wasm", task, digest),
+            Prepared::Native { digest, argv } => ("native", argv, digest),
+        };
+        let setup = ToShim::Setup(Setup {
+            run: self.scene.run.clone(),
+            kind: kind.into(),
+            agent: request.name.clone(),
+            task: task.clone(),
+            plan_digest: hex(&Sha256::digest(cell.newborn.plan.encode())),
+            component_digest: component_digest.clone(),
+            workspace: self.scene.workspace.as_ref().map(|w| w.name.to_string_lossy().into_owned()).unwrap_or_default(),
+        });
+        let bundle = memfd::sealed("policy", &request.policy.bundle().encode())?;
+        self.control.send(&setup, &[bundle.as_fd()]).or_else(|e| self.shim_gone().map_or(Err(e), Err))?;
+        match self.next()? {
+            ToSupervisor::Hello => {}
+            other => return Err(out_of_order(&other)),
+        }
+        self.scene.clock.mark("shim ready");
+        let listener = cell.newborn.listener.as_ref().ok_or_else(|| RunError::Internal("a cell without a listener".into()))?;
+        self.control.send(&ToShim::Listener { cell: 0 }, &[listener.as_fd()])
+    }
+
+    fn start(&mut self, agent: &Prepared, cell: &Process, mut enforcement: Value) -> Result<(), RunError> {
+        if let Prepared::Wasm { .. } = agent {
+            // The cell's program is ours: it loads the component, closes its last layer and says so, and what
+            // the kernel says then is what counts.
+            cell.newborn.go()?;
+            let report = match self.next()? {
+                ToSupervisor::CellReady { report } => report,
+                other => return Err(out_of_order(&other)),
+            };
+            let sealed = attest(&cell.newborn, &cell.group, &self.scene.hierarchies, Moment::Sealed)?;
+            enforcement = keep_shim(sealed, &enforcement);
+            if let Some(map) = enforcement.as_object_mut() {
+                map.insert("wasmtime".into(), wasm_layer(report));
+            }
+        }
+        self.control.send(&ToShim::Attested { enforcement }, &[])?;
+        match self.next()? {
+            ToSupervisor::Started => {}
+            other => return Err(out_of_order(&other)),
+        }
+        if let Prepared::Native { .. } = agent {
+            cell.newborn.go()?;
+        }
+        Ok(())
+    }
+
+    /// The shim's next message, or why there is none.
+    fn next(&mut self) -> Result<ToSupervisor, RunError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+            let mut fds = [PollFd::new(self.control.as_fd(), PollFlags::POLLIN), PollFd::new(self.scene.signals.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, timeout) {
+                Ok(0) => return Err(RunError::LaunchLost { what: "shim", detail: "no word from it or the cell in time".into() }),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno).doing("wait for", "shim"),
+            }
+            let talks = fds[0].any().unwrap_or(false);
+            if let Some(signal) = self.scene.signals.next() {
+                return Err(RunError::Interrupted(signal));
+            }
+            if talks {
+                return match self.control.receive()? {
+                    Some(ToSupervisor::KillCell { reason }) => Err(RunError::Component(reason)),
+                    Some(message) => Ok(message),
+                    None => Err(self.shim_gone().unwrap_or_else(|| RunError::LaunchLost { what: "shim", detail: "it ended".into() })),
+                };
+            }
+        }
+    }
+
+    /// What a dead shim said last.
+    fn shim_gone(&mut self) -> Option<RunError> {
+        let mut text = String::new();
+        let _partial = self.diagnostics.take(MESSAGE).read_to_string(&mut text);
+        let text = text.trim();
+        if text.is_empty() {
+            return None;
+        }
+        Some(match text.contains("journal:") {
+            true => RunError::Journal(text.to_owned()),
+            false => RunError::LaunchLost { what: "shim", detail: text.to_owned() },
+        })
+    }
+}
+
+fn keep_shim(mut layers: Value, before: &Value) -> Value {
+    if let (Some(map), Some(shim)) = (layers.as_object_mut(), before.get("shim")) {
+        map.insert("shim".into(), shim.clone());
+    }
+    layers
+}
+
+fn wasm_layer(report: Value) -> Value {
+    let engine = report.get("engine").and_then(Value::as_str).unwrap_or("wasmtime").to_owned();
+    json!({"summary": format!("{engine}, no compiler, executable mappings refused"), "ok": true, "report": report})
+}
+
+fn out_of_order(message: &ToSupervisor) -> RunError {
+    RunError::Internal(format!("the shim said {message:?} when that was not its turn"))
+}

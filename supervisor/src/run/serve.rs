@@ -1,0 +1,304 @@
+//! The run itself: one loop over everybody's descriptors, until the agent's cell is gone.
+
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use stockade_wire::control::{AgentExit, ExitStatus, Reason, RunEnd, Summary, ToShim, ToSupervisor};
+
+use crate::cgroup::end_group;
+use crate::error::{Doing, RunError};
+use crate::run::end::{of_native, of_wasm, program_status};
+use crate::run::prepare::Ready;
+use crate::run::tools::{self, Tool};
+use crate::run::{Agent, Finished};
+
+/// How long killed processes may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a shim may take for its last records.
+const FAREWELL: Duration = Duration::from_secs(30);
+
+/// Who a descriptor of the poll set belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Signals,
+    Control,
+    Diagnostics,
+    Cell,
+    Pipe(usize),
+    Screen(usize),
+    Tool(usize),
+}
+
+struct Run {
+    ready: Ready,
+    tools: Vec<Tool>,
+    agent: Option<AgentExit>,
+    /// Why the supervisor is ending the run, if it is.
+    ending: Option<(Reason, String)>,
+    interrupted_by: Option<i32>,
+    shim_gone: bool,
+    diagnostics_open: bool,
+    cell_gone: bool,
+    farewell: Option<Summary>,
+}
+
+pub(super) fn serve(ready: Ready) -> Result<Finished, RunError> {
+    let mut run = Run {
+        ready,
+        tools: Vec::new(),
+        agent: None,
+        ending: None,
+        interrupted_by: None,
+        shim_gone: false,
+        diagnostics_open: true,
+        cell_gone: false,
+        farewell: None,
+    };
+    // The agent's cell, then what is left in its pipes: every writer is dead, so they end.
+    while !run.cell_gone || !run.ready.output.ended() {
+        run.turn(run.ready.deadline)?;
+    }
+    run.ready.scene.clock.mark("agent ended");
+    let end = run.end()?;
+    run.farewell(&end)?;
+    run.finish(end)
+}
+
+impl Run {
+    /// Waits for something to happen and deals with it.
+    fn turn(&mut self, deadline: Instant) -> Result<(), RunError> {
+        let ready = self.wait(deadline)?;
+        if self.ending.is_none() && !self.cell_gone && Instant::now() >= self.ready.deadline {
+            self.kill(Reason::LimitWall, format!("it ran for {} ms", self.ready.scene.request.policy.limits.wall_ms))?;
+        }
+        // Tools are reaped by index, so the highest first.
+        for source in ready.into_iter().rev() {
+            self.deal_with(source)?;
+        }
+        Ok(())
+    }
+
+    fn wait(&self, deadline: Instant) -> Result<Vec<Source>, RunError> {
+        let mut sources: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::new();
+        let input = PollFlags::POLLIN;
+        sources.push((Source::Signals, self.ready.scene.signals.as_fd(), input));
+        if !self.shim_gone {
+            sources.push((Source::Control, self.ready.control.as_fd(), input));
+        }
+        if self.diagnostics_open {
+            sources.push((Source::Diagnostics, self.ready.diagnostics.as_fd(), input));
+        }
+        if !self.cell_gone {
+            sources.push((Source::Cell, self.ready.cell.newborn.pidfd.as_fd(), input));
+        }
+        for (i, stream) in self.ready.output.streams.iter().enumerate() {
+            let [(pipe, readable), (screen, writable)] = stream.wants();
+            sources.extend(pipe.map(|fd| (Source::Pipe(i), fd, readable)));
+            sources.extend(screen.map(|fd| (Source::Screen(i), fd, writable)));
+        }
+        for (i, tool) in self.tools.iter().enumerate() {
+            sources.push((Source::Tool(i), tool.process.newborn.pidfd.as_fd(), input));
+        }
+        let mut fds: Vec<_> = sources.iter().map(|(_, fd, flags)| PollFd::new(*fd, *flags)).collect();
+        let left = deadline.saturating_duration_since(Instant::now());
+        // A run that is being ended has only its processes' deaths to wait for.
+        let left = if self.ending.is_some() || self.cell_gone { PATIENCE } else { left };
+        // Rounded up: a deadline that is not yet over would otherwise spin through its last millisecond.
+        let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno).doing("wait for", "events of the run"),
+        }
+        let happened = fds.iter().zip(&sources).filter(|(fd, _)| fd.any().unwrap_or(false));
+        Ok(happened.map(|(_, (source, ..))| *source).collect())
+    }
+
+    fn deal_with(&mut self, source: Source) -> Result<(), RunError> {
+        match source {
+            Source::Signals => self.signal(),
+            Source::Control => self.hear(),
+            Source::Diagnostics => self.relay_diagnostics(),
+            Source::Cell => {
+                self.cell_gone = true;
+                Ok(())
+            }
+            Source::Pipe(i) => {
+                self.ready.output.turn(i, true, false);
+                Ok(())
+            }
+            Source::Screen(i) => {
+                self.ready.output.turn(i, false, true);
+                Ok(())
+            }
+            Source::Tool(i) => {
+                let tool = self.tools.swap_remove(i);
+                tools::reap(&self.ready.scene, &self.ready.control, tool).or_else(|e| self.unless_shim_gone(e))
+            }
+        }
+    }
+
+    /// Sending to a shim that has just died is not the run's error; its death is dealt with on its own.
+    fn unless_shim_gone(&mut self, error: RunError) -> Result<(), RunError> {
+        match error {
+            RunError::Io { errno: Errno::EPIPE | Errno::ECONNRESET, .. } => Ok(()),
+            other => Err(other),
+        }
+    }
+
+    fn signal(&mut self) -> Result<(), RunError> {
+        let Some(signal) = self.ready.scene.signals.next() else { return Ok(()) };
+        self.interrupted_by = Some(signal);
+        self.kill(Reason::Interrupted, format!("signal {signal}"))
+    }
+
+    /// Ends the agent's cell and all tools' cells. The first reason stands.
+    fn kill(&mut self, reason: Reason, why: String) -> Result<(), RunError> {
+        if self.ending.is_none() {
+            self.ending = Some((reason, why));
+        }
+        end_group(&self.ready.cell.group.v2, PATIENCE)?;
+        self.tools.iter().try_for_each(tools::kill)
+    }
+
+    fn hear(&mut self) -> Result<(), RunError> {
+        let Some(message) = self.ready.control.receive()? else {
+            self.shim_gone = true;
+            return self.kill(Reason::Killed, "its shim ended; nothing runs unmediated".into());
+        };
+        match message {
+            ToSupervisor::LaunchTool { cell, exec, argv } => {
+                if self.ending.is_none() && !self.cell_gone {
+                    let launched = tools::launch(&self.ready.scene, &self.ready.control, cell, &exec, &argv);
+                    match launched {
+                        Ok(tool) => self.tools.extend(tool),
+                        Err(error) => self.unless_shim_gone(error)?,
+                    }
+                }
+                Ok(())
+            }
+            ToSupervisor::KillTool { cell } => {
+                self.tools.iter().filter(|t| t.id == cell).try_for_each(tools::kill)
+            }
+            ToSupervisor::KillCell { reason } => self.kill(Reason::Killed, reason),
+            ToSupervisor::Log { level, message } => {
+                let line = (self.ready.scene.request.log)(&level, &message);
+                self.ready.output.note(&line);
+                Ok(())
+            }
+            ToSupervisor::AgentExit(exit) => {
+                self.agent = Some(exit);
+                Ok(())
+            }
+            ToSupervisor::Bye(summary) => {
+                self.farewell = Some(summary);
+                Ok(())
+            }
+            other @ (ToSupervisor::Hello | ToSupervisor::Started | ToSupervisor::CellReady { .. }) => {
+                self.kill(Reason::Killed, format!("its shim said {other:?} out of turn"))
+            }
+        }
+    }
+
+    fn relay_diagnostics(&mut self) -> Result<(), RunError> {
+        let mut bytes = [0; 4096];
+        match self.ready.diagnostics.read(&mut bytes) {
+            Ok(0) | Err(_) => self.diagnostics_open = false,
+            Ok(len) => {
+                let text = String::from_utf8_lossy(bytes.get(..len).unwrap_or_default()).into_owned();
+                for line in text.lines().filter(|l| !l.is_empty()) {
+                    let line = (self.ready.scene.request.log)("shim", line);
+                    self.ready.output.note(&line);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The cell is gone: why?
+    fn end(&mut self) -> Result<RunEnd, RunError> {
+        let cell = &mut self.ready.cell;
+        let events = cell.group.events();
+        end_group(&cell.group.v2, PATIENCE)?;
+        let waited = waitid(Id::PIDFd(cell.newborn.pidfd.as_fd()), WaitPidFlag::WEXITED).doing("wait for", "cell")?;
+        let init = match waited {
+            WaitStatus::Exited(_, code) => ExitStatus::Code(code),
+            WaitStatus::Signaled(_, signal, _) => ExitStatus::Signal(signal as i32),
+            _ => ExitStatus::Signal(nix::libc::SIGKILL),
+        };
+        // The agent's own account travels through the shim and may still be in the socket.
+        while !self.shim_gone && self.pending_message()? {
+            self.hear()?;
+        }
+        let cell = &mut self.ready.cell;
+        let program = cell.status.as_mut().map(program_status);
+        let status = match &program {
+            Some(Ok(status)) => *status,
+            _ => init,
+        };
+        let (reason, detail) = match (self.ending.take(), program) {
+            (Some(ending), _) => ending,
+            (None, Some(program)) => of_native(program, events),
+            (None, None) => of_wasm(self.agent.as_ref(), status, events),
+        };
+        let output = &self.ready.output;
+        Ok(RunEnd { reason, status: Some(status), detail, output_bytes: output.seen, output_dropped: output.dropped })
+    }
+
+    fn pending_message(&self) -> Result<bool, RunError> {
+        let mut fds = [PollFd::new(self.ready.control.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO).map(|n| n > 0).doing("ask", "shim")
+    }
+
+    /// Has the shim write its last records.
+    fn farewell(&mut self, end: &RunEnd) -> Result<(), RunError> {
+        while let Some(tool) = self.tools.pop() {
+            tools::kill(&tool)?;
+            tools::reap(&self.ready.scene, &self.ready.control, tool).or_else(|e| self.unless_shim_gone(e))?;
+        }
+        if !self.shim_gone {
+            let sent = self.ready.control.send(&ToShim::CellExited { end: end.clone() }, &[]);
+            sent.or_else(|e| self.unless_shim_gone(e))?;
+        }
+        let deadline = Instant::now() + FAREWELL;
+        while self.farewell.is_none() && !self.shim_gone && Instant::now() < deadline {
+            self.turn(deadline)?;
+        }
+        end_group(&self.ready.shim.group.v2, if self.farewell.is_some() { Duration::ZERO } else { PATIENCE }).or_else(|e| match e {
+            // It has said goodbye and is on its way out; the reclaim waits for it.
+            RunError::Io { errno: Errno::ETIMEDOUT, .. } => Ok(()),
+            other => Err(other),
+        })?;
+        Ok(())
+    }
+
+    fn finish(mut self, mut end: RunEnd) -> Result<Finished, RunError> {
+        while self.diagnostics_open {
+            self.relay_diagnostics()?;
+        }
+        let _reaped = waitid(Id::PIDFd(self.ready.shim.newborn.pidfd.as_fd()), WaitPidFlag::WEXITED);
+        self.ready.output.finish();
+        self.ready.output.streams.iter_mut().for_each(crate::output::Stream::drain);
+        let recorded = self.farewell.is_some();
+        let summary = self.farewell.unwrap_or_default();
+        let Ready { scene, control, .. } = self.ready;
+        drop(control);
+        let native = matches!(scene.request.agent, Agent::Native { .. });
+        let (run, journal) = (scene.run.clone(), scene.journal.clone());
+        let clock = scene.strike()?;
+        if !recorded {
+            return Err(RunError::Journal(format!(
+                "run {run} ended ({:?}: {}) and its shim did not finish its journal in {}; see stockade journal verify",
+                end.reason, end.detail, journal.display()
+            )));
+        }
+        if native {
+            self.agent = None;
+        }
+        end.detail = end.detail.trim().to_owned();
+        Ok(Finished { run, journal, end, agent: self.agent, summary, interrupted_by: self.interrupted_by, clock })
+    }
+}

@@ -1,0 +1,89 @@
+//! Tool cells: launched for one decided and journaled call, gone after it.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::fcntl::OFlag;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::pipe2;
+use stockade_wire::control::{CellId, ExitStatus, ToShim};
+
+use crate::attest::{Moment, attest};
+use crate::cgroup::{end_group, remove_tree};
+use crate::error::{Doing, RunError};
+use crate::launch::begin;
+use crate::reserve::Range;
+use crate::run::control::Control;
+use crate::run::end::program_status;
+use crate::run::prepare::{Process, native_order};
+use crate::run::scene::Scene;
+
+/// How long killed processes may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A tool's cell that runs.
+pub(super) struct Tool {
+    pub id: CellId,
+    pub process: Process,
+}
+
+/// Launches a tool's cell and tells the shim; a failure is told, too, and is not the run's.
+pub(super) fn launch(scene: &Scene, control: &Control, id: CellId, exec: &str, argv: &[String]) -> Result<Option<Tool>, RunError> {
+    match try_launch(scene, control, id, exec, argv) {
+        Ok(tool) => Ok(Some(tool)),
+        Err(error) => {
+            control.send(&ToShim::ToolRefused { cell: id, error: error.to_string() }, &[])?;
+            remove(scene, id)?;
+            Ok(None)
+        }
+    }
+}
+
+fn try_launch(scene: &Scene, control: &Control, id: CellId, exec: &str, argv: &[String]) -> Result<Tool, RunError> {
+    // The shim has decided; a shim that was taken over still cannot run what the policy does not list.
+    let rule = scene.request.policy.exec.iter().find(|rule| rule.id == exec && rule.matches(argv));
+    if rule.is_none() {
+        return Err(RunError::Policy(format!("no [[exec]] entry {exec:?} allows this command")));
+    }
+    let (stdout, their_stdout) = pipe2(OFlag::O_CLOEXEC).doing("make", "pipe")?;
+    let (stderr, their_stderr) = pipe2(OFlag::O_CLOEXEC).doing("make", "pipe")?;
+    let (order, group, status) = native_order(scene, &name(id), Range::Tools, argv, (their_stdout, their_stderr))?;
+    let newborn = begin(&scene.home, order)?.finish()?;
+    let enforcement = attest(&newborn, &group, &scene.hierarchies, Moment::BeforeExec)?;
+    if let Some(listener) = &newborn.listener {
+        control.send(&ToShim::Listener { cell: id }, &[listener.as_fd()])?;
+    }
+    control.send(&ToShim::ToolStarted { cell: id, enforcement }, &[stdout.as_fd(), stderr.as_fd()])?;
+    newborn.go()?;
+    Ok(Tool { id, process: Process { newborn, group, status: Some(status) } })
+}
+
+/// A tool's first process has ended, and with it all others: tells the shim and removes the groups.
+pub(super) fn reap(scene: &Scene, control: &Control, mut tool: Tool) -> Result<(), RunError> {
+    let _status = waitid(Id::PIDFd(tool.process.newborn.pidfd.as_fd()), WaitPidFlag::WEXITED);
+    end_group(&tool.process.group.v2, PATIENCE)?;
+    let status = tool.process.status.as_mut().and_then(|pipe: &mut File| program_status(pipe).ok());
+    let status = status.unwrap_or(ExitStatus::Signal(nix::libc::SIGKILL));
+    remove(scene, tool.id)?;
+    control.send(&ToShim::ToolExited { cell: tool.id, status }, &[])
+}
+
+/// Ends a tool's processes now; its end is then seen like any other.
+pub(super) fn kill(tool: &Tool) -> Result<(), RunError> {
+    end_group(&tool.process.group.v2, PATIENCE)
+}
+
+fn remove(scene: &Scene, id: CellId) -> Result<(), RunError> {
+    let v2 = scene.note.v2.join(name(id));
+    end_group(&v2, PATIENCE)?;
+    remove_tree(&v2, PATIENCE)?;
+    for folder in &scene.note.v1 {
+        remove_tree(&folder.join(format!("{}.{}", scene.run, name(id))), PATIENCE)?;
+    }
+    Ok(())
+}
+
+fn name(id: CellId) -> String {
+    format!("tool-{id}")
+}
