@@ -9,7 +9,7 @@ use crate::canonical::{MAX_DEPTH, escaped_len, is_shallow, measure};
 use crate::error::JournalError;
 use crate::record::{Call, Outcome, Payload, Record, Start, Syscall};
 use crate::store::Store;
-use crate::{MAX_INLINE, hash};
+use crate::{MAX_INLINE, hash, references};
 
 /// Names, ids, digests, words of a fixed vocabulary.
 const NAME: usize = 256;
@@ -122,10 +122,11 @@ pub(crate) fn payload(payload: Payload, store: &Store) -> Result<Payload, Journa
     }
 }
 
-/// A bare value within `limit` bytes; over it, what a [`Payload::Blob`] looks like.
+/// A bare value within `limit` bytes; over it, what a [`Payload::Blob`] looks like. A value that
+/// looks like that already becomes a blob too, so that no one can pass one off as the other.
 fn value(mut value: Value, limit: usize, store: &Store) -> Result<Value, JournalError> {
     value.sort_all_objects();
-    if is_shallow(&value, MAX_DEPTH) && measure(&value, limit).is_some() {
+    if is_shallow(&value, MAX_DEPTH) && measure(&value, limit).is_some() && references::of_value(&value).is_none() {
         return Ok(value);
     }
     let text = serde_json::to_vec(&value).map_err(|error| JournalError::Encode { what: error.to_string() })?;

@@ -33,7 +33,7 @@ fn of_payload(payload: &Payload) -> Option<Reference<'_>> {
 }
 
 /// `{"blob":{"sha256":…,"size":…}}` and nothing beside it.
-fn of_value(value: &Value) -> Option<Reference<'_>> {
+pub(crate) fn of_value(value: &Value) -> Option<Reference<'_>> {
     let only = |value: &'_ Value, keys: usize| value.as_object().is_some_and(|o| o.len() == keys);
     let blob = value.get("blob").filter(|_| only(value, 1))?;
     let size = blob.get("size").filter(|_| only(blob, 2))?.as_u64()?;
