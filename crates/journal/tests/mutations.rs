@@ -7,8 +7,16 @@
 
 mod common;
 
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
 use common::{entries, journal, one_of_each, open_dir, segment};
 use stockade_journal::{ReadError, recover, verify, verify_to};
+
+fn writable(path: &Path) -> File {
+    OpenOptions::new().write(true).open(path).unwrap()
+}
 
 #[test]
 fn every_flipped_bit_is_reported() {
@@ -21,14 +29,14 @@ fn every_flipped_bit_is_reported() {
     verify_to(dir.path(), seq, &head).unwrap();
 
     let good = std::fs::read(&path).unwrap();
+    let file = writable(&path);
     let last = good[..good.len() - 1].iter().rposition(|b| *b == b'\n').unwrap() + 1;
     let records = entries(dir.path());
     let mut silent = 0;
     for index in 0..good.len() {
         for bit in 0..8 {
-            let mut bad = good.clone();
-            bad[index] ^= 1 << bit;
-            std::fs::write(&path, &bad).unwrap();
+            // In place: rewriting the whole file flushes it.
+            file.write_all_at(&[good[index] ^ 1 << bit], index as u64).unwrap();
             let line = good[..index].iter().filter(|b| **b == b'\n').count() as u64 + 1;
             let error = verify_to(dir.path(), seq, &head).expect_err("a flip was not seen");
             let place = error.to_string();
@@ -43,20 +51,21 @@ fn every_flipped_bit_is_reported() {
                 silent += 1;
             }
         }
+        file.write_all_at(&good[index..=index], index as u64).unwrap();
     }
     // What only a head shows: the time, and the digits of the count; the digest has its blob.
     assert!(silent < 40 * 8, "{silent}");
 
-    std::fs::write(&path, &good).unwrap();
+    verify_to(dir.path(), seq, &head).unwrap();
     let blob = std::fs::read_dir(dir.path().join("blobs")).unwrap().next().unwrap().unwrap().path();
     let content = std::fs::read(&blob).unwrap();
+    let file = writable(&blob);
     for index in 0..content.len() {
         for bit in 0..8 {
-            let mut bad = content.clone();
-            bad[index] ^= 1 << bit;
-            std::fs::write(&blob, &bad).unwrap();
+            file.write_all_at(&[content[index] ^ 1 << bit], index as u64).unwrap();
             assert!(matches!(verify(dir.path()), Err(ReadError::Blob { .. })));
         }
+        file.write_all_at(&content[index..=index], index as u64).unwrap();
     }
 }
 
@@ -65,8 +74,9 @@ fn every_shorter_journal_is_reported() {
     let (dir, seq, head) = journal(one_of_each());
     let path = segment(dir.path(), 1);
     let good = std::fs::read(&path).unwrap();
-    for end in 0..good.len() {
-        std::fs::write(&path, &good[..end]).unwrap();
+    let file = writable(&path);
+    for end in (0..good.len()).rev() {
+        file.set_len(end as u64).unwrap();
         let error = verify_to(dir.path(), seq, &head).expect_err("a cut was not seen");
         let whole_lines = end == 0 || good[end - 1] == b'\n';
         match error {
