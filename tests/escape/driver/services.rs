@@ -1,0 +1,147 @@
+//! Services of the host that answer everyone with the secret, and count who came.
+
+use nix::sys::socket::{
+    AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept, bind, listen, sendmsg, socket,
+};
+use std::fs::File;
+use std::io::{IoSlice, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::thread;
+use std::time::Duration;
+
+/// Ports and names, and a count of all visits.
+pub struct Services {
+    pub tcp: u16,
+    pub udp: u16,
+    /// A port where nobody listens yet; see [`Services::visit`].
+    pub listen: u16,
+    /// Abstract name.
+    pub name: String,
+    visits: Arc<AtomicU64>,
+    secret: String,
+}
+
+impl Services {
+    /// Starts a thread for each; they last as long as the process.
+    pub fn start(root: &Path, secret: &str, nonce: &str) -> Self {
+        let visits = Arc::new(AtomicU64::new(0));
+        let name = format!("stockade-escape-{nonce}");
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let services = Self {
+            tcp: tcp.local_addr().unwrap().port(),
+            udp: udp.local_addr().unwrap().port(),
+            listen: free.local_addr().unwrap().port(),
+            name: name.clone(),
+            visits: visits.clone(),
+            secret: secret.to_owned(),
+        };
+        drop(free);
+        let note = move || visits.fetch_add(1, SeqCst);
+        serve(secret, note.clone(), move || tcp.accept().map(|(s, _)| s));
+        let (text, count) = (secret.to_owned(), note.clone());
+        thread::spawn(move || {
+            let mut buffer = [0; 16];
+            while let Ok((_, from)) = udp.recv_from(&mut buffer) {
+                count();
+                udp.send_to(text.as_bytes(), from).ok();
+            }
+        });
+        let anyone = |path: &Path| std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        services.unix(&root.join("service"));
+        services.unix(&root.join("outside/service"));
+        let by_name = |suffix: &str| SocketAddr::from_abstract_name(format!("{name}{suffix}")).unwrap();
+        let listener = UnixListener::bind_addr(&by_name("")).unwrap();
+        serve(secret, note.clone(), move || listener.accept().map(|(s, _)| s));
+        let dgram = UnixDatagram::bind_addr(&by_name(".dgram")).unwrap();
+        let (text, count) = (secret.to_owned(), note.clone());
+        thread::spawn(move || {
+            let mut buffer = [0; 16];
+            while let Ok((_, from)) = dgram.recv_from(&mut buffer) {
+                count();
+                dgram.send_to_addr(text.as_bytes(), &from).ok();
+            }
+        });
+        let seq = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(seq.as_raw_fd(), &UnixAddr::new(&root.join("service.seq")).unwrap()).unwrap();
+        listen(&seq, Backlog::new(8).unwrap()).unwrap();
+        anyone(&root.join("service.seq"));
+        serve(secret, note.clone(), move || Ok(File::from(own(accept(seq.as_raw_fd())?))));
+        let path = root.join("service.fd");
+        for listener in [UnixListener::bind(&path).unwrap(), UnixListener::bind_addr(&by_name(".fd")).unwrap()] {
+            let canary = File::open(root.join("canary")).unwrap();
+            let count = note.clone();
+            thread::spawn(move || {
+                while let Ok((stream, _)) = listener.accept() {
+                    count();
+                    let fds = [canary.as_raw_fd()];
+                    sendmsg::<()>(
+                        stream.as_raw_fd(),
+                        &[IoSlice::new(b"x")],
+                        &[ControlMessage::ScmRights(&fds)],
+                        MsgFlags::empty(),
+                        None,
+                    )
+                    .ok();
+                }
+            });
+        }
+        anyone(&path);
+        services
+    }
+
+    /// One more Unix service at this path.
+    pub fn unix(&self, path: &Path) {
+        let listener = UnixListener::bind(path).unwrap();
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let visits = self.visits.clone();
+        serve(&self.secret, move || visits.fetch_add(1, SeqCst), move || listener.accept().map(|(s, _)| s));
+    }
+
+    /// Visits since the last question.
+    pub fn take_visits(&self) -> u64 {
+        self.visits.swap(0, SeqCst)
+    }
+
+    /// Knocks at the attackers' port until one opens or `done` says so; then says the secret.
+    pub fn visit(&self, done: Arc<AtomicU64>) -> thread::JoinHandle<bool> {
+        let (port, secret) = (self.listen, self.secret.clone());
+        thread::spawn(move || {
+            while done.load(SeqCst) == 0 {
+                if let Ok(mut peer) = TcpStream::connect(("127.0.0.1", port)) {
+                    peer.write_all(secret.as_bytes()).ok();
+                    return true;
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+            false
+        })
+    }
+}
+
+#[allow(unsafe_code)]
+fn own(fd: i32) -> OwnedFd {
+    // SAFETY: accept(2) has just made this descriptor and nobody else has it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+fn serve<S: Write>(
+    secret: &str,
+    note: impl Fn() -> u64 + Send + 'static,
+    accept: impl Fn() -> std::io::Result<S> + Send + 'static,
+) {
+    let secret = secret.to_owned();
+    thread::spawn(move || {
+        while let Ok(mut peer) = accept() {
+            note();
+            peer.write_all(secret.as_bytes()).ok();
+        }
+    });
+}
