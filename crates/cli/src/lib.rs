@@ -1,4 +1,7 @@
 //! What the `stockade` command is made of.
 
+pub mod args;
+pub mod commands;
+pub mod failure;
 pub mod screen;
 pub mod show;

@@ -1,2 +1,37 @@
-//! Stockade.
-fn main() {}
+//! `stockade`: the command.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use stockade_cli::args::{Args, Command};
+use stockade_cli::commands::{doctor, generate, journal, run};
+use stockade_cli::failure::Failure;
+use stockade_supervisor::janitor;
+
+fn main() -> ExitCode {
+    // Before the command line is parsed: a janitor must be quick to stand by.
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == janitor::COMMAND) {
+        return finish(janitor::main().map(|()| 0).map_err(Failure::from));
+    }
+    finish(match Args::parse().command {
+        Command::Run(args) => run::run(args),
+        Command::Doctor(args) => doctor::doctor(&args),
+        Command::Journal(args) => journal::journal(&args),
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man { dir } => generate::man(&dir),
+    })
+}
+
+fn finish(result: Result<u8, Failure>) -> ExitCode {
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                // With stderr closed the exit code is all that is left to say.
+                let _closed = writeln!(std::io::stderr().lock(), "stockade: {}", failure.message);
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}

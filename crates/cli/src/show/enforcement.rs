@@ -5,7 +5,7 @@ use std::io;
 use serde_json::Value;
 
 use super::page::{Page, Tone};
-use super::text::{count, cut, value};
+use super::text::{count, cut, short, value};
 
 /// Layers in the order of the launch, outside in; others come after them as they are.
 const ORDER: [&str; 12] = [
@@ -41,11 +41,12 @@ fn holds(layer: &Value) -> Holds {
 
 /// The table, and one line on the whole of it.
 pub(super) fn enforcement(page: &mut Page<'_>, layers: &Value) -> io::Result<()> {
-    let Some(map) = layers.as_object().filter(|map| !map.is_empty() && !map.contains_key("blob")) else {
+    // Beside the layers there may be the name of a blob with all that was read back.
+    let mut rows: Vec<_> = layers.as_object().into_iter().flatten().filter(|(name, _)| *name != "blob").collect();
+    if rows.is_empty() {
         page.bold("ENFORCEMENT").text("  ").text(&value(layers, 200)).end()?;
         return page.blank();
-    };
-    let mut rows: Vec<_> = map.iter().collect();
+    }
     rows.sort_by_key(|(name, _)| (ORDER.iter().position(|known| known == name).unwrap_or(ORDER.len()), *name));
     let held = rows.iter().filter(|(_, layer)| holds(layer) == Holds::Yes).count();
 
@@ -63,6 +64,9 @@ pub(super) fn enforcement(page: &mut Page<'_>, layers: &Value) -> io::Result<()>
         };
         page.wrapped(names + 11, Tone::Plain, &summary(layer))?;
     }
+    if let Some(digest) = layers.pointer("/blob/sha256").and_then(Value::as_str) {
+        page.dim(&format!("  all that was read back: blobs/{}…", short(digest))).end()?;
+    }
     page.blank()
 }
 
@@ -76,6 +80,7 @@ fn summary(layer: &Value) -> String {
 /// `11 of 11 layers hold`, for a place that has no room for the table.
 pub(super) fn in_short(layers: &Value) -> Option<String> {
     let map = layers.as_object()?;
-    let held = map.values().filter(|layer| holds(layer) == Holds::Yes).count();
-    Some(format!("{held} of {} hold", count(map.len() as u64, "layer")))
+    let layers = || map.iter().filter(|(name, _)| *name != "blob");
+    let held = layers().filter(|(_, layer)| holds(layer) == Holds::Yes).count();
+    Some(format!("{held} of {} hold", count(layers().count() as u64, "layer")))
 }

@@ -1,0 +1,147 @@
+//! The command line. `--help`, man pages and completions come from here.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
+
+/// Run AI agents you do not trust, under every layer the kernel has, and keep the record.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stockade",
+    version,
+    about,
+    max_term_width = 100,
+    after_help = "Exit codes are in docs/exit-codes.md and stockade-run(1)."
+)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one agent to its end
+    Run(Run),
+    /// Tell what this host can enforce, layer by layer, and what to do about gaps
+    Doctor(Doctor),
+    /// Read what agents did
+    #[command(subcommand)]
+    Journal(Journal),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages
+    Man {
+        /// An existing folder for them
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
+}
+
+/// Run one agent to its end.
+///
+/// A component of the agent world runs in a wasm cell; without one, the program after -- runs in a native
+/// cell, under the same layers. What the agent may do is written in the policy; what the policy does not
+/// say is denied.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  stockade run --policy triage.toml --workspace work agent.wasm -- \"summarise the errors\"
+  stockade run --policy python.toml --workspace work -- /usr/bin/python3 agent.py
+
+Exit codes:
+  0 finished · 20 failed · 21 crashed · 22 ended by a denial · 30 wall, 31 memory, 32 fuel, 33 task,
+  34 table limit · 40 killed by stockade · 130 SIGINT · 143 SIGTERM
+  no agent code ran: 2 usage · 10 policy · 11 component or program · 12 workspace · 13 host cannot
+  enforce · 14 launch or read-back · 15 journal · 1 internal")]
+pub struct Run {
+    /// Policy file, root's own and writable by root alone
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub policy: PathBuf,
+    /// Folder the agent works in, as the user who owns it
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub workspace: Option<PathBuf>,
+    /// Name of the agent in records [default: the component's or program's]
+    #[arg(short, long)]
+    pub name: Option<String>,
+    /// Pass the agent's output on as it is, escapes and all (never to a terminal)
+    #[arg(long)]
+    pub raw_output: bool,
+    /// Print when each step was done, in microseconds, as one JSON object on stderr
+    #[arg(long)]
+    pub timings: bool,
+    /// Folder of journals and of compiled components
+    #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE, value_hint = ValueHint::DirPath)]
+    pub state: PathBuf,
+    /// A WebAssembly component of the agent world
+    #[arg(value_name = "COMPONENT", value_hint = ValueHint::FilePath, required_unless_present = "rest")]
+    pub component: Option<PathBuf>,
+    /// The component's task; without a component, the program (an absolute path) and its arguments
+    #[arg(last = true, value_name = "TASK | PROGRAM ARGS")]
+    pub rest: Vec<String>,
+}
+
+/// Tell what this host can enforce.
+#[derive(Debug, clap::Args)]
+pub struct Doctor {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Read what agents did.
+#[derive(Debug, Subcommand)]
+pub enum Journal {
+    /// List runs, newest first
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// Folder of journals
+        #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE)]
+        state: PathBuf,
+    },
+    /// Show one run's trajectory: calls, decisions, denials, enforcement, end
+    Show {
+        /// A run's id, or `last`
+        run: String,
+        /// The journal's lines as they are
+        #[arg(long)]
+        json: bool,
+        /// Show calls that repeat the one before instead of counting them
+        #[arg(long, conflicts_with = "json")]
+        all: bool,
+        /// When to use colours
+        #[arg(long, value_enum, default_value_t = Colour::Auto)]
+        color: Colour,
+        /// Folder of journals
+        #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE)]
+        state: PathBuf,
+    },
+    /// Check that a run's journal is whole and unchanged since it was written
+    Verify {
+        /// A run's id, or `last`
+        run: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// Folder of journals
+        #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE)]
+        state: PathBuf,
+    },
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}

@@ -1,0 +1,6 @@
+//! The commands.
+
+pub mod doctor;
+pub mod generate;
+pub mod journal;
+pub mod run;

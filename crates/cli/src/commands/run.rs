@@ -1,0 +1,109 @@
+//! `stockade run`.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+use stockade_supervisor::run::{Agent, Clock, Filter, Finished, Request, run as run_agent};
+use stockade_wire::control::Reason;
+
+use crate::args::Run;
+use crate::failure::Failure;
+use crate::screen::{Sanitizer, plain};
+
+/// Runs one agent to its end; the exit code says how it ended.
+///
+/// # Errors
+/// If the run could not be had.
+pub fn run(args: Run) -> Result<u8, Failure> {
+    if args.raw_output && (std::io::stdout().is_terminal() || std::io::stderr().is_terminal()) {
+        return Err(Failure::usage(
+            "--raw-output is for pipes and files; an agent's escapes could rewrite this terminal",
+        ));
+    }
+    let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+    let policy = stockade_policy::load(&args.policy)
+        .map_err(|findings| Failure { code: 10, message: findings.render(colour).trim_end().to_owned() })?;
+    let agent = match args.component {
+        Some(component) => Agent::Wasm { component, task: args.rest },
+        None => Agent::Native { argv: args.rest },
+    };
+    let request = Request {
+        policy,
+        workspace: args.workspace,
+        name: args.name.unwrap_or_else(|| default_name(&agent)),
+        agent,
+        state: Some(args.state),
+        filters: [filter(args.raw_output), filter(args.raw_output)],
+        log: Box::new(|level, message| format!("{level}: {}", plain(message))),
+        notice: Box::new(|text| say(&plain(text))),
+    };
+    let finished = run_agent(request)?;
+    conclude(&finished);
+    if args.timings {
+        say(&timings(&finished.clock));
+    }
+    Ok(finished.exit_code())
+}
+
+/// A closed stderr is no reason to stop.
+fn say(line: &str) {
+    let _closed = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+fn filter(raw: bool) -> Filter {
+    if raw {
+        return Box::new(|bytes, _| bytes.to_vec());
+    }
+    let mut sanitizer = Some(Sanitizer::new());
+    Box::new(move |bytes, last| {
+        let mut text = sanitizer.as_mut().map(|s| s.push(bytes)).unwrap_or_default();
+        if last {
+            text.push_str(&sanitizer.take().map(Sanitizer::finish).unwrap_or_default());
+        }
+        text.into_bytes()
+    })
+}
+
+/// The component's or program's own name, without folder and ending.
+fn default_name(agent: &Agent) -> String {
+    let path = match agent {
+        Agent::Wasm { component, .. } => component.as_path(),
+        Agent::Native { argv } => Path::new(argv.first().map(String::as_str).unwrap_or_default()),
+    };
+    path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// One line on how it went, and where the record is.
+fn conclude(finished: &Finished) {
+    let (end, summary) = (&finished.end, &finished.summary);
+    let reason = match end.reason {
+        Reason::Finished => "finished",
+        Reason::Failed => "failed",
+        Reason::Crashed => "crashed",
+        Reason::Denied => "ended by a denial",
+        Reason::LimitWall => "wall-clock limit hit (limits.wall)",
+        Reason::LimitMemory => "memory limit hit (limits.memory)",
+        Reason::LimitFuel => "fuel limit hit (limits.fuel)",
+        Reason::LimitPids => "task limit hit (limits.pids)",
+        Reason::LimitTable => "table limit hit (limits.tables)",
+        Reason::Interrupted => "interrupted",
+        Reason::Killed => "killed by stockade",
+    };
+    let detail = if end.detail.is_empty() { String::new() } else { format!(": {}", plain(&end.detail)) };
+    say(&format!("{reason}{detail}"));
+    if end.output_dropped > 0 {
+        say(&format!("output: {} of {} bytes dropped (limits.output)", end.output_dropped, end.output_bytes));
+    }
+    say(&format!(
+        "{} tool calls, {} denied; {} syscalls denied by the shim; {} records: stockade journal show {}",
+        summary.calls, summary.denied, summary.syscalls, summary.records, finished.run
+    ));
+}
+
+fn timings(clock: &Clock) -> String {
+    let steps = clock
+        .steps
+        .iter()
+        .map(|(step, at)| ((*step).to_owned(), u64::try_from(at.as_micros()).unwrap_or(u64::MAX).into()));
+    serde_json::Value::Object(steps.collect()).to_string()
+}
