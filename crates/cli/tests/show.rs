@@ -221,6 +221,7 @@ fn a_layer_that_does_not_hold_is_seen() {
         start.kind = "native".into();
         start.task = vec![];
         start.enforcement = json!({
+            "blob": {"sha256": "ab".repeat(32), "size": 70_000},
             "landlock": {"ok": false, "summary": "not in this kernel; allowed to be missing by [require] degrade_ok"},
             "seccomp": {"ok": true, "summary": "mode 2"},
         });

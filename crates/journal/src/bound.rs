@@ -3,7 +3,7 @@
 //! Text over its bound is cut and ends in a count of what was cut; values over theirs become blobs.
 //! Bounds count bytes as they are in the line, escapes included.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::canonical::{MAX_DEPTH, escaped_len, is_shallow, measure};
 use crate::error::JournalError;
@@ -54,7 +54,7 @@ pub(crate) fn fit(record: Record, store: &Store) -> Result<Record, JournalError>
                 plan_digest: clip(plan_digest, NAME),
                 component_digest: clip(component_digest, NAME),
                 workspace: clip(workspace, TEXT),
-                enforcement: value(enforcement, ENFORCEMENT, store)?,
+                enforcement: layers(enforcement, store)?,
             }))
         }
         Record::Call(call) => {
@@ -132,6 +132,38 @@ fn value(mut value: Value, limit: usize, store: &Store) -> Result<Value, Journal
     let text = serde_json::to_vec(&value).map_err(|error| JournalError::Encode { what: error.to_string() })?;
     let size = text.len();
     Ok(json!({ "blob": { "sha256": store.put(&text)?, "size": size } }))
+}
+
+/// The enforcement within its bound. Over it, all of it is a blob, and what each layer's read-back says in short
+/// stays beside the blob's name, so that the line alone still tells what held.
+fn layers(enforcement: Value, store: &Store) -> Result<Value, JournalError> {
+    let short = short_layers(&enforcement);
+    // A layer of that name would look like the blob: it is kept, but apart.
+    let enforcement = if enforcement.get("blob").is_some() { json!({ "layers": enforcement }) } else { enforcement };
+    let mut bounded = value(enforcement, ENFORCEMENT, store)?;
+    if references::of_value(&bounded).is_some()
+        && let (Some(map), Some(short)) = (bounded.as_object_mut(), short)
+    {
+        map.extend(short);
+        bounded.sort_all_objects();
+    }
+    Ok(bounded)
+}
+
+/// `ok` and `summary` of each layer, if that fits.
+fn short_layers(enforcement: &Value) -> Option<Map<String, Value>> {
+    let mut short = Map::new();
+    for (name, layer) in enforcement.as_object()?.iter().filter(|(name, _)| *name != "blob") {
+        let said = ["ok", "summary"].into_iter().filter_map(|key| Some((key.to_owned(), layer.get(key)?.clone())));
+        short.insert(name.clone(), Value::Object(said.collect()));
+    }
+    let short = Value::Object(short);
+    // Half of the bound leaves room for the blob's name.
+    let fits = is_shallow(&short, MAX_DEPTH) && measure(&short, ENFORCEMENT / 2).is_some();
+    match short {
+        Value::Object(map) if fits => Some(map),
+        _ => None,
+    }
 }
 
 /// Text of at most `limit` bytes in the line; what was cut is counted in a mark at its end.

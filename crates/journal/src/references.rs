@@ -16,7 +16,7 @@ pub(crate) struct Reference<'a> {
 /// The blob that `record` names, if it names one.
 pub(crate) fn reference(record: &Record) -> Option<Reference<'_>> {
     match record {
-        Record::Start(start) => of_value(&start.enforcement),
+        Record::Start(start) => of_member(start.enforcement.get("blob")?),
         Record::Call(call) => of_payload(&call.args),
         Record::Result(outcome) => of_payload(&outcome.body),
         Record::Lifecycle { detail, .. } => of_value(detail),
@@ -34,8 +34,11 @@ fn of_payload(payload: &Payload) -> Option<Reference<'_>> {
 
 /// `{"blob":{"sha256":…,"size":…}}` and nothing beside it.
 pub(crate) fn of_value(value: &Value) -> Option<Reference<'_>> {
-    let only = |value: &'_ Value, keys: usize| value.as_object().is_some_and(|o| o.len() == keys);
-    let blob = value.get("blob").filter(|_| only(value, 1))?;
-    let size = blob.get("size").filter(|_| only(blob, 2))?.as_u64()?;
+    of_member(value.get("blob").filter(|_| value.as_object().is_some_and(|o| o.len() == 1))?)
+}
+
+/// `{"sha256":…,"size":…}` and nothing beside it.
+fn of_member(blob: &Value) -> Option<Reference<'_>> {
+    let size = blob.get("size").filter(|_| blob.as_object().is_some_and(|o| o.len() == 2))?.as_u64()?;
     Some(Reference { sha256: blob.get("sha256")?.as_str()?, size })
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{entries, open_dir, segment};
+use common::{entries, open_dir, segment, start};
 use serde_json::{Value, json};
 use stockade_journal::{
     Call, MAX_INLINE, MAX_LINE, Outcome, Payload, Record, Start, Syscall, VERSION, Writer, verify_to,
@@ -99,6 +99,26 @@ fn no_text_or_value_makes_a_line_too_long_or_unreadable() {
         assert_eq!(entries(dir.path()).len(), 6);
         verify_to(dir.path(), seq, &head).unwrap();
     }
+}
+
+#[test]
+fn an_enforcement_that_is_too_long_still_says_what_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(open_dir(dir.path())).unwrap();
+    let layer = json!({"ok": true, "summary": "as planned", "details": vec!["x".repeat(100); 300]});
+    let mut record = start();
+    if let Record::Start(start) = &mut record {
+        start.enforcement = json!({"mounts": layer, "seccomp": layer});
+    }
+    writer.append(record).unwrap();
+    writer.commit().unwrap();
+    let Record::Start(start) = &entries(dir.path())[0].record else { panic!() };
+    let short = json!({"ok": true, "summary": "as planned"});
+    assert_eq!((&start.enforcement["mounts"], &start.enforcement["seccomp"]), (&short, &short));
+    let blob = dir.path().join("blobs").join(start.enforcement["blob"]["sha256"].as_str().unwrap());
+    let whole: Value = serde_json::from_slice(&std::fs::read(blob).unwrap()).unwrap();
+    assert_eq!(whole, json!({"mounts": layer, "seccomp": layer}));
+    assert_eq!(verify_to(dir.path(), 1, &writer.head().1).unwrap().blobs, 1);
 }
 
 #[test]
