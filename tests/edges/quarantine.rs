@@ -5,11 +5,16 @@ use crate::sources::{text, with_extension};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Path prefixes that may hold `unsafe`.
-const ALLOWED: [&str; 4] =
-    ["crates/launcher/src/sys", "crates/launcher/src/init/sys", "shim/src/sys", "tests/escape/"];
-/// The whole of the cell crate may hold this many (loading an artifact of our own compiler).
-const CELL: (&str, usize) = ("crates/cell/", 1);
+/// Path prefixes that may hold `unsafe`: calls no safe wrapper has.
+const ALLOWED: [&str; 5] = [
+    "crates/launcher/src/sys",
+    "crates/launcher/src/init/sys",
+    "shim/src/sys",
+    "tests/escape/",
+    "crates/cell/tests/common/",
+];
+/// Single calls: adopting an inherited descriptor, and loading an artifact of our own compiler.
+const ONCE: [&str; 2] = ["crates/cell/src/inherited.rs", "crates/cell/src/run/artifact.rs"];
 /// How far above an `unsafe` its comment may end, in lines: room for attributes and a broken line.
 const REACH: usize = 8;
 
@@ -20,23 +25,20 @@ fn places(path: &Path) -> Vec<usize> {
 
 #[test]
 fn unsafe_stands_only_in_quarantine() {
-    let (mut faults, mut in_cell) = (String::new(), Vec::new());
+    let mut faults = String::new();
     for path in with_extension("rs") {
         let name = path.to_string_lossy().into_owned();
-        for line in places(&path) {
-            if name.starts_with(CELL.0) {
-                in_cell.push(format!("{name}:{}", line + 1));
-            } else if !ALLOWED.iter().any(|prefix| name.starts_with(prefix)) {
-                let _ = writeln!(faults, "  {name}:{}", line + 1);
-            }
+        let free = if ONCE.contains(&name.as_str()) { 1 } else { 0 };
+        if ALLOWED.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
         }
+        places(&path).into_iter().skip(free).for_each(|line| _ = writeln!(faults, "  {name}:{}", line + 1));
     }
     assert!(
         faults.is_empty(),
-        "`unsafe` outside of {ALLOWED:?}:\n{faults}Use a safe wrapper (nix, rustix, caps, landlock), or move the call \
-         behind a safe function of the `sys` module."
+        "`unsafe` outside of {ALLOWED:?}, or more than once in {ONCE:?}:\n{faults}Use a safe wrapper (nix, rustix, caps, \
+         landlock), or move the call behind a safe function of the `sys` module."
     );
-    assert!(in_cell.len() <= CELL.1, "{} may hold {} `unsafe`, and holds {in_cell:?}", CELL.0, CELL.1);
 }
 
 #[test]
