@@ -96,8 +96,9 @@ fn find(name: &OsString) -> OsString {
 /// All of them, whether or not they can run here. OCI runtimes are entered into `unified`, whose
 /// nsenter(1) then counts as theirs.
 pub fn field(options: &Options, scratch: &Path, unified: Option<&Unified>) -> std::io::Result<Vec<Contender>> {
-    let workspace = scratch.join("workspace");
+    let (workspace, state) = (scratch.join("workspace"), scratch.join("state"));
     std::fs::create_dir(&workspace)?;
+    std::fs::create_dir(&state)?;
     let policy = |name: &str, text: &str| -> std::io::Result<PathBuf> {
         let path = scratch.join(name);
         std::fs::write(&path, text)?;
@@ -111,6 +112,7 @@ pub fn field(options: &Options, scratch: &Path, unified: Option<&Unified>) -> st
     let stockade = |policy: &Path, rest: &[&Path]| {
         let mut argv: Vec<OsString> = vec![options.stockade.clone().into(), "run".into(), "--policy".into()];
         argv.extend([policy.into(), "--workspace".into(), workspace.clone().into()]);
+        argv.extend(["--state".into(), state.clone().into()]);
         argv.extend(rest.iter().map(OsString::from));
         argv
     };

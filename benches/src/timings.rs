@@ -1,5 +1,5 @@
-//! Where the time goes: `stockade run --timings` prints a JSON line for each step on stderr,
-//! `{"step": NAME, "us": N}`. Run apart from the measured turns.
+//! Where the time goes: `stockade run --timings` prints one JSON object on stderr, which says for each
+//! step how many microseconds after the request it was done. Run apart from the measured turns.
 
 use crate::contender::Contender;
 use crate::options::Options;
@@ -11,7 +11,7 @@ use std::error::Error;
 
 const RUNS: usize = 20;
 
-/// One step's median in microseconds, in the order in which the steps were printed.
+/// One step's median in microseconds, from the end of the step before it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Step {
     pub name: String,
@@ -31,7 +31,8 @@ pub fn collect(options: &Options, native: Option<&Contender>) -> Result<Vec<Step
         if !out.status.success() {
             return Ok(Vec::new());
         }
-        for (name, micros) in String::from_utf8_lossy(&out.stderr).lines().filter_map(parse) {
+        let stderr = String::from_utf8_lossy(&out.stderr);
+        for (name, micros) in stderr.lines().rev().find_map(parse).unwrap_or_default() {
             let times = seen.entry(name.clone()).or_insert_with(|| {
                 order.push(name);
                 Vec::new()
@@ -46,19 +47,25 @@ pub fn collect(options: &Options, native: Option<&Contender>) -> Result<Vec<Step
     Ok(order.into_iter().filter_map(step).collect())
 }
 
-fn parse(line: &str) -> Option<(String, f64)> {
-    let value: Value = serde_json::from_str(line.trim()).ok()?;
-    Some((value.get("step")?.as_str()?.to_owned(), value.get("us")?.as_f64()?))
+/// Each step and how long it took, in order.
+fn parse(line: &str) -> Option<Vec<(String, f64)>> {
+    let Ok(Value::Object(done)) = serde_json::from_str(line.trim()) else { return None };
+    let mut done: Vec<_> = done.into_iter().filter_map(|(name, at)| Some((name, at.as_f64()?))).collect();
+    done.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let mut before = 0.0;
+    Some(done.into_iter().map(|(name, at)| (name, at - std::mem::replace(&mut before, at))).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
-    fn only_timing_lines_count() {
-        assert_eq!(parse(r#"{"step":"mounts","us":450}"#), Some(("mounts".into(), 450.0)));
-        assert_eq!(parse(r#"{"step":"mounts"}"#), None);
+    fn steps_are_told_apart_whatever_their_order() {
+        let steps = parse(r#"{"mounted":500,"asked":20,"gone":900}"#).unwrap();
+        let expected = [("asked", 20.0), ("mounted", 480.0), ("gone", 400.0)].map(|(n, t)| (n.to_owned(), t));
+        assert_eq!(steps, expected);
         assert_eq!(parse("run r-1 finished"), None);
     }
 }
