@@ -19,10 +19,11 @@ impl Answer {
         Self { status: Status::Ok, body }
     }
 
-    /// The tool did not do it. `code` is stable, `message` is for people and models.
+    /// The tool did not do it. `code` is stable, `message` is for people and models. (A denial's body
+    /// is the policy's, and has `denied` for its `error`.)
     #[must_use]
     pub fn error(status: Status, code: &str, message: &str) -> Self {
-        Self { status, body: json!({ "error": { "code": code, "message": message } }) }
+        Self { status, body: json!({ "error": code, "message": message }) }
     }
 
     /// The arguments do not fit.

@@ -99,7 +99,7 @@ impl Channel {
     pub fn reply(&mut self, id: u64, status: Status, body: Vec<u8>) -> Result<(), FrameError> {
         self.protocol.answered();
         let reply = if body.len() > MAX_FRAME - 64 {
-            let body = br#"{"error":{"code":"too_large","message":"the result does not fit a frame"}}"#.to_vec();
+            let body = br#"{"error":"too_large","message":"the result does not fit a frame"}"#.to_vec();
             ToCell::Reply { id, status: Status::Failed, body }
         } else {
             ToCell::Reply { id, status, body }

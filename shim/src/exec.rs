@@ -196,7 +196,8 @@ impl ToolRun {
             ended = Status::Limit;
             let ms = u64::try_from(self.wall.as_millis()).unwrap_or(u64::MAX);
             let message = format!("killed after its time limit of {ms} ms");
-            fields.insert("error".to_owned(), json!({ "code": "wall", "message": message }));
+            fields.insert("error".to_owned(), json!("wall"));
+            fields.insert("message".to_owned(), json!(message));
         }
         if self.stage == Stage::LaunchTimedOut {
             return Answer::error(Status::Failed, "launch", "the command could not be started in time");

@@ -182,12 +182,16 @@ fn invalid(problem: &str) -> Decision {
 }
 
 fn refused(denial: &Denial) -> Decision {
-    let status = if denial.layer == "schema" { Status::Invalid } else { Status::Denied };
+    let answer = match denial.layer {
+        // What does not fit names no file, and is nothing a policy could change.
+        "schema" => Answer::invalid(&denial.reason),
+        _ => Answer { status: Status::Denied, body: denial.for_agent() },
+    };
     Decision::Refused {
         layer: denial.layer,
         rules: denial.rule.iter().cloned().collect(),
         reason: denial.to_string(),
-        answer: Answer { status, body: denial.for_agent() },
+        answer,
     }
 }
 

@@ -131,7 +131,9 @@ fn beneath(at: impl AsFd, name: &str, flags: OFlag, mode: Mode) -> Result<OwnedF
         | ResolveFlag::RESOLVE_NO_SYMLINKS
         | ResolveFlag::RESOLVE_NO_MAGICLINKS
         | ResolveFlag::RESOLVE_NO_XDEV;
-    let how = OpenHow::new().flags(flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC).mode(mode).resolve(resolve);
+    // With O_DIRECTORY it would turn "a link is in the path" into "not a directory".
+    let nofollow = if flags.contains(OFlag::O_DIRECTORY) { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    let how = OpenHow::new().flags(flags | nofollow | OFlag::O_CLOEXEC).mode(mode).resolve(resolve);
     openat2(at, name, how).map_err(FsError::of("open"))
 }
 
