@@ -1,6 +1,7 @@
 //! The author's own Cedar files: parsed, validated strictly, and checked for what can never match.
 
 use crate::bundle::{Rule, RuleKind};
+use crate::cedar_bounds::{Excess, MAX_NESTING, MAX_TOKENS, excess};
 use crate::diagnostic::{Diagnostic, Place, SourceText};
 use crate::path::PathRule;
 use crate::tool::Tool;
@@ -10,15 +11,16 @@ use std::sync::Arc;
 
 /// Policies one file may have.
 const MAX_POLICIES: usize = 1024;
-/// Parentheses, brackets and braces within one another.
-const MAX_NESTING: usize = 64;
 
 /// Reads one file; every policy becomes a rule.
 pub(crate) fn rules(source: SourceText, schema: &Schema) -> Result<Vec<Rule>, Vec<Diagnostic>> {
     let source = Arc::new(source);
-    if let Some(at) = too_deep(&source.text) {
-        let place = place(&source, at, 1);
-        return Err(vec![Diagnostic::at(&place, format!("nested deeper than {MAX_NESTING}")).help("write several policies")]);
+    if let Some((at, excess)) = excess(&source.text) {
+        let message = match excess {
+            Excess::Nesting => format!("brackets are nested deeper than {MAX_NESTING}"),
+            Excess::Tokens => format!("this policy has more than {MAX_TOKENS} words and symbols"),
+        };
+        return Err(vec![Diagnostic::at(&place(&source, at, 1), message).help("write several policies")]);
     }
     let set: PolicySet = match source.text.parse() {
         Ok(set) => set,
@@ -87,7 +89,7 @@ fn unmatched(literal: &EntityUid) -> Option<String> {
         "Path" => match id.parse::<PathRule>() {
             Ok(PathRule::Workspace(_)) => None,
             Ok(PathRule::Host(_)) => Some("a Path is beneath @workspace, as in Path::\"@workspace/docs\"".to_owned()),
-            Err(e) => Some(format!("it is {e}")),
+            Err(e) => Some(e.to_string()),
         },
         "Program" => match id.parse::<PathRule>() {
             Ok(PathRule::Host(_)) => None,
@@ -108,7 +110,12 @@ fn place(source: &Arc<SourceText>, start: usize, length: usize) -> Place {
 
 fn finding(source: &Arc<SourceText>, error: &(impl Labelled + ?Sized), what: &str) -> Diagnostic {
     let label = error.labels().and_then(|mut labels| labels.next());
-    let message = format!("{what}: {error}");
+    let message = error.to_string();
+    // The place says which policy; Cedar's own number for it says nothing.
+    let message = match message.strip_prefix("for policy `").and_then(|rest| rest.split_once("`, ")) {
+        Some((_, rest)) => format!("{what}: {rest}"),
+        None => format!("{what}: {message}"),
+    };
     let found = match &label {
         Some(label) => Diagnostic::at(&place(source, label.offset(), label.len()), message),
         None => Diagnostic::of(&source.name, message),
@@ -118,18 +125,4 @@ fn finding(source: &Arc<SourceText>, error: &(impl Labelled + ?Sized), what: &st
         Some(help) => found.help(help),
         None => found.help("`stockade` validates Cedar against crates/policy/src/schema.cedarschema"),
     }
-}
-
-/// Where brackets first go too deep. Strings and comments are not looked at: what they hold only
-/// makes the check stricter.
-fn too_deep(text: &str) -> Option<usize> {
-    let mut depth = 0usize;
-    text.char_indices().find_map(|(at, c)| {
-        match c {
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        (depth > MAX_NESTING).then_some(at)
-    })
 }

@@ -27,6 +27,10 @@ impl Place {
         self.source.text.get(..self.span.start).unwrap_or(&self.source.text)
     }
 
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.source.text.get(self.span.clone())
+    }
+
     /// From 1.
     pub(crate) fn line(&self) -> u32 {
         let newlines = self.before().bytes().filter(|b| *b == b'\n').count();

@@ -92,3 +92,67 @@ impl Walk<'_> {
         self.presets.names.iter().map(|n| format!("\"preset:{n}\"")).collect::<Vec<_>>().join(", ")
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn text(name: &str) -> Option<&'static str> {
+        Some(match name {
+            "plain" => "version = 1\nid = 'plain'\n[tools]\nallow = ['clock']",
+            "left" => "version = 1\nid = 'left'\nextends = ['preset:plain']",
+            "right" => "version = 1\nid = 'right'\nextends = ['preset:plain']",
+            "self" => "version = 1\nid = 'self'\nextends = ['preset:self']",
+            "a" => "version = 1\nid = 'a'\nextends = ['preset:b']",
+            "b" => "version = 1\nid = 'b'\nextends = ['preset:a']",
+            "deep" => "version = 1\nid = 'deep'\nextends = ['preset:d1']",
+            "d1" => "version = 1\nid = 'd1'\nextends = ['preset:d2']",
+            "d2" => "version = 1\nid = 'd2'\nextends = ['preset:d3']",
+            "d3" => "version = 1\nid = 'd3'\nextends = ['preset:d4']",
+            "d4" => "version = 1\nid = 'd4'\nextends = ['preset:d5']",
+            "d5" => "version = 1\nid = 'd5'\nextends = ['preset:d6']",
+            "d6" => "version = 1\nid = 'd6'\nextends = ['preset:d7']",
+            "d7" => "version = 1\nid = 'd7'\nextends = ['preset:d8']",
+            "d8" => "version = 1\nid = 'd8'",
+            "broken" => "version = 1\nid = 'broken'\nlimts = 1",
+            _ => return None,
+        })
+    }
+
+    fn resolve(extends: &str) -> Result<Vec<String>, Vec<String>> {
+        let source = SourceText { name: "t.toml".into(), text: format!("version = 1\nid = 't'\nextends = [{extends}]") };
+        let main = parse(&Arc::new(source)).unwrap();
+        let presets = Presets { names: vec!["plain", "left", "right"], text };
+        match layers(main, &presets) {
+            Ok(layers) => Ok(layers.into_iter().map(|l| l.prefix).collect()),
+            Err(errors) => Err(errors.into_iter().map(|e| format!("{}: {} | {}", e.file, e.message, e.help.unwrap())).collect()),
+        }
+    }
+
+    #[test]
+    fn each_preset_applies_once_before_what_extends_it() {
+        let order = resolve("'preset:left', 'preset:right'").unwrap();
+        assert_eq!(order, ["preset:plain/", "preset:left/", "preset:right/", ""]);
+    }
+
+    #[test]
+    fn circles_depth_and_unknown_names_are_errors() {
+        let first = |extends| resolve(extends).unwrap_err().remove(0);
+        assert_eq!(first("'preset:self'"), "preset:self: \"preset:self\" extends \"preset:self\": a circle | remove one of these entries");
+        assert_eq!(
+            first("'preset:a'"),
+            "preset:b: \"preset:a\" extends \"preset:b\" extends \"preset:a\": a circle | remove one of these entries"
+        );
+        assert_eq!(
+            first("'preset:deep'"),
+            "preset:d7: \"preset:d8\" is preset number 9 in one chain | at most 8 presets may stand on one another"
+        );
+        assert_eq!(first("'preset:plane'"), "t.toml: there is no preset \"preset:plane\" | did you mean \"preset:plain\"?");
+        assert_eq!(
+            first("'../other.toml'"),
+            "t.toml: \"../other.toml\" is not a preset | known: \"preset:plain\", \"preset:left\", \"preset:right\""
+        );
+        assert_eq!(first("'preset:broken'"), "preset:broken: unknown key `limts` | did you mean `limits`?");
+    }
+}

@@ -9,6 +9,7 @@
 
 pub mod bundle;
 mod cedar;
+mod cedar_bounds;
 mod cedar_file;
 mod decide;
 mod diagnostic;

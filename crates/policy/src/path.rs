@@ -69,13 +69,13 @@ pub enum PathError {
 impl std::fmt::Display for PathError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Empty => f.write_str("an empty path"),
-            Self::NotRooted => f.write_str("a path that is neither absolute nor beneath `@workspace`"),
-            Self::Absolute => f.write_str("an absolute path; paths are relative to the workspace"),
-            Self::Parent => f.write_str("a path with `..`"),
-            Self::NotCanonical(want) => write!(f, "not in canonical form; write `{want}`"),
-            Self::Control(c) => write!(f, "a control character ({})", c.escape_unicode()),
-            Self::TooLong(n) => write!(f, "{n} bytes, over the limit of {MAX_PATH} (components: {MAX_NAME})"),
+            Self::Empty => f.write_str("it is empty"),
+            Self::NotRooted => f.write_str("it is neither absolute nor beneath `@workspace`"),
+            Self::Absolute => f.write_str("it is absolute; paths are relative to the workspace"),
+            Self::Parent => f.write_str("it goes up with `..`"),
+            Self::NotCanonical(want) => write!(f, "it is not in canonical form; write `{want}`"),
+            Self::Control(c) => write!(f, "it has a control character ({})", c.escape_unicode()),
+            Self::TooLong(n) => write!(f, "it has {n} bytes; a path may have {MAX_PATH}, a name {MAX_NAME}"),
         }
     }
 }

@@ -69,9 +69,10 @@ fn fence(tools: &[Tool], inside: &[&Entry<PathRule>]) -> String {
     let trees: Vec<String> = inside
         .iter()
         .filter(|e| matches!(e.value, PathRule::Workspace(_)))
-        .map(|e| format!("resource in {}", tree(&e.value)))
+        .map(|e| tree(&e.value))
         .collect();
-    let unless = if trees.is_empty() { String::new() } else { format!(" unless {{ {} }}", trees.join(" || ")) };
+    // One set and not a chain of `||`, which Cedar would have to descend.
+    let unless = if trees.is_empty() { String::new() } else { format!(" unless {{ resource in [{}] }}", trees.join(", ")) };
     format!("forbid (principal, {}, resource){unless};", actions(tools))
 }
 

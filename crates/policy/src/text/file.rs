@@ -90,11 +90,13 @@ pub(crate) fn parse(source: &Arc<SourceText>) -> Result<PolicyFile, Vec<Diagnost
     let reader = Reader::new(Arc::clone(source));
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     if !errors.is_empty() {
-        for error in errors.iter().take(MAX_SYNTAX) {
-            let place = reader.place(error.span().unwrap_or(0..0));
-            reader.report(Diagnostic::at(&place, error.message()).help("the text is not TOML 1.0 here; see toml.io"));
-        }
-        return Err(reader.finish());
+        return Err(errors.iter().take(MAX_SYNTAX).fold(Vec::new(), |mut found, error| {
+            let next = syntax(&reader.place(error.span().unwrap_or(0..0)), error.message());
+            if found.last() != Some(&next) {
+                found.push(next);
+            }
+            found
+        }));
     }
     let start = 0..source.text.find('\n').unwrap_or(source.text.len());
     let top = Section::new(&reader, "", &table, &TOP);
@@ -102,6 +104,16 @@ pub(crate) fn parse(source: &Arc<SourceText>) -> Result<PolicyFile, Vec<Diagnost
     let file = whole(&top);
     let errors = reader.finish();
     if errors.is_empty() { Ok(file) } else { Err(errors) }
+}
+
+fn syntax(place: &Place, message: &str) -> Diagnostic {
+    match (message, place.text()) {
+        ("duplicate key", Some(key)) => {
+            let key: String = key.escape_debug().take(64).collect();
+            Diagnostic::at(place, format!("`{key}` is here for the second time")).help("keep one of them")
+        }
+        _ => Diagnostic::at(place, format!("not TOML: {message}")).help("correct the syntax here; https://toml.io has the rules"),
+    }
 }
 
 fn whole(top: &Section<'_>) -> PolicyFile {
@@ -219,7 +231,7 @@ fn paths(section: &Section<'_>, key: &str) -> Vec<Located<PathRule>> {
             Err(e) => {
                 let help = match e {
                     crate::path::PathError::NotCanonical(want) => format!("write \"{want}\""),
-                    e => format!("it is {e}; write \"/usr/share\" or \"@workspace/docs\""),
+                    e => format!("{e}; write \"/usr/share\" or \"@workspace/docs\""),
                 };
                 report(section, &text.place, message, help);
                 None
@@ -240,7 +252,10 @@ fn allowed_path(section: &Section<'_>, key: &str, rule: Located<PathRule>) -> Op
         ),
         ("read", Some(tree)) => (
             format!("`fs.read` of {host} would open the machine to the agent"),
-            format!("nothing at or beneath {} may be shown; name the trees the agent needs, as in \"/usr\"", tree),
+            match tree {
+                "/" => "name the trees the agent needs, as in \"/usr\"".to_owned(),
+                _ => format!("nothing at or beneath {tree} may be shown; name the trees the agent needs, as in \"/usr\""),
+            },
         ),
         _ => return Some(rule),
     };

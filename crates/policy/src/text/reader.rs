@@ -178,7 +178,8 @@ impl<'a> Section<'a> {
     /// An array of strings.
     pub(super) fn strings(&self, key: &str) -> Vec<Located<String>> {
         let Some(list) = self.list(key, "an array of strings") else { return Vec::new() };
-        list.iter().filter_map(|value| self.text_of(key, value)).collect()
+        let one = |(at, value): (usize, &&'a Value<'a>)| self.text_of(&format!("{key}[{at}]"), value);
+        list.iter().enumerate().filter_map(one).collect()
     }
 
     fn list(&self, key: &str, want: &str) -> Option<Vec<&'a Value<'a>>> {
