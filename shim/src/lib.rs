@@ -20,6 +20,7 @@ pub mod logs;
 mod mediator;
 pub mod notify;
 pub mod protocol;
+mod random;
 pub mod sys;
 pub mod tools;
 pub mod workspace;

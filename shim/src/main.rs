@@ -8,17 +8,14 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::prctl;
 use nix::sys::socket::SockType;
 use nix::sys::stat::Mode;
-use stockade_policy::seccomp;
 use stockade_shim::doors::{CELL_FD, CONTROL_FD, check_socket};
-use stockade_shim::sys::{fds, seal, signals, unotify};
+use stockade_shim::sys::{fds, signals, unotify};
 use stockade_shim::{Doors, ShimError, diagnose, run};
 
 /// Where the launcher puts the journal's directory.
 const JOURNAL: &str = "/journal";
 /// Where the launcher puts the workspace, if there is one.
 const WORKSPACE: &str = "/workspace";
-/// The filter that takes away what only the start needed.
-const LAST_FILTER: &str = "shim-sealed";
 
 fn main() -> ExitCode {
     match prepare().and_then(run) {
@@ -53,9 +50,6 @@ fn prepare() -> Result<Doors, ShimError> {
         Err(Errno::ENOENT) => None,
         Err(errno) => return Err(ShimError::Setup(format!("{WORKSPACE}: {errno}"))),
     };
-    // Nothing has been read yet, neither from the supervisor nor from the cell.
-    let last = seccomp::profile(LAST_FILTER).ok_or_else(|| ShimError::Setup(format!("no filter {LAST_FILTER}")))?;
-    seal::seal(last.bpf).map_err(os("seccomp(SECCOMP_SET_MODE_FILTER)"))?;
     Ok(Doors { control, cell, journal, workspace })
 }
 

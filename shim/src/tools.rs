@@ -8,6 +8,7 @@ use stockade_wire::frame::Status;
 
 use crate::answer::Answer;
 use crate::exec::MAX_ARGV_JSON;
+use crate::random::fill;
 use crate::workspace::Workspace;
 
 /// Most bytes of content in one `workspace.write`.
@@ -86,8 +87,8 @@ fn clock() -> Answer {
 
 fn random(length: u64) -> Answer {
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-    match getrandom::fill(&mut bytes) {
+    match fill(&mut bytes) {
         Ok(()) => Answer::ok(json!({ "base64": STANDARD.encode(&bytes) })),
-        Err(e) => Answer::error(Status::Failed, "random", &format!("getrandom: {e}")),
+        Err(e) => Answer::error(Status::Failed, "random", &format!("getrandom: {}", e.desc())),
     }
 }

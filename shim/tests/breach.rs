@@ -63,7 +63,11 @@ fn bytes_that_are_no_frame_end_the_run() {
 #[test]
 fn frames_out_of_their_place_end_the_run() {
     condemned(Rig::new("wasm", POLICY), &call(1, "clock"), "before start");
-    condemned(Rig::new("wasm", POLICY), &frame(&FromCell::Log { level: Level::Info, message: "x".into() }), "before start");
+    condemned(
+        Rig::new("wasm", POLICY),
+        &frame(&FromCell::Log { level: Level::Info, message: "x".into() }),
+        "before start",
+    );
     condemned(Rig::new("wasm", POLICY), &[ready(), ready()].concat(), "twice");
     condemned(Rig::new("wasm", POLICY), &frame(&FromCell::Ready { report: b"{".to_vec() }), "ready frame");
     condemned(Rig::running(), &ready(), "twice");
@@ -105,7 +109,8 @@ fn one_call_at_a_time() {
 #[test]
 fn no_effect_is_served_after_a_breach() {
     let mut rig = Rig::running();
-    let write = FromCell::Call { id: 1, tool: "workspace.write".into(), args: br#"{"path":"x","content":"y"}"#.to_vec() };
+    let write =
+        FromCell::Call { id: 1, tool: "workspace.write".into(), args: br#"{"path":"x","content":"y"}"#.to_vec() };
     let bytes = [ready(), frame(&write)].concat();
     rig.cell().write_all(&bytes).unwrap();
     assert!(matches!(rig.receive(), Some(ToSupervisor::KillCell { .. })));
@@ -118,7 +123,8 @@ fn no_effect_is_served_after_a_breach() {
 fn calls_that_a_dead_cell_left_are_not_performed() {
     let mut rig = Rig::new("wasm", POLICY);
     rig.start();
-    let write = FromCell::Call { id: 1, tool: "workspace.write".into(), args: br#"{"path":"x","content":"y"}"#.to_vec() };
+    let write =
+        FromCell::Call { id: 1, tool: "workspace.write".into(), args: br#"{"path":"x","content":"y"}"#.to_vec() };
     // A tool holds the call slot's place: the write arrives only with the cell's end.
     let bytes = frame(&write);
     let (head, tail) = bytes.split_at(5);
@@ -281,7 +287,10 @@ fn a_setup_that_is_not_one_is_refused() {
     assert!(say(refused("wasm", &message("wasm", ""), None)).contains("0 descriptors"));
     assert!(say(refused("wasm", &message("wasm", ""), Some(sealed(b"{}")))).contains("policy bundle"));
     assert!(say(refused("wasm", &message("wasm", ""), Some(sealed(b"")))).contains("policy bundle"));
-    assert!(say(refused("wasm", &message("wasm", ""), Some(std::fs::File::open("/etc/passwd").unwrap().into()))).contains("not a memfd"));
+    assert!(
+        say(refused("wasm", &message("wasm", ""), Some(std::fs::File::open("/etc/passwd").unwrap().into())))
+            .contains("not a memfd")
+    );
     assert!(say(refused("wasm", &message("wasm", ""), Some(sealed(&vec![b' '; 9 << 20])))).contains("allowed are"));
     assert!(say(refused("wasm", &message("wasm", "/srv/w"), Some(good()))).contains("not mounted"));
     assert!(say(refused("wasm", &message("native", ""), Some(good()))).contains("no cell channel"));

@@ -18,7 +18,9 @@ fn a_run_from_setup_to_bye() {
         (Status::Ok, json!({ "content": "hello", "size": 5, "eof": true }))
     );
     rig.log("line\u{1b}[31m");
-    assert!(matches!(rig.receive(), Some(ToSupervisor::Log { level, message }) if level == "info" && message == "line\u{1b}[31m"));
+    assert!(
+        matches!(rig.receive(), Some(ToSupervisor::Log { level, message }) if level == "info" && message == "line\u{1b}[31m")
+    );
     let exit = AgentExit { reason: Reason::Finished, detail: "done".into(), fuel: 7 };
     rig.say(&FromCell::Exit { outcome: serde_json::to_vec(&exit).unwrap() });
     assert!(matches!(rig.receive(), Some(ToSupervisor::AgentExit(e)) if e == exit));
@@ -95,7 +97,8 @@ fn a_large_file_is_read_in_parts() {
     }
     assert_eq!(got, whole);
     let entries = rig.end();
-    let blobs = entries.iter().filter(|e| matches!(&e.record, Record::Result(o) if matches!(o.body, Payload::Blob { .. })));
+    let blobs =
+        entries.iter().filter(|e| matches!(&e.record, Record::Result(o) if matches!(o.body, Payload::Blob { .. })));
     assert_eq!(blobs.count(), 3, "long results are blobs beside the journal");
 }
 
@@ -135,7 +138,9 @@ fn writing() {
 fn sizes_are_bounded() {
     let mut rig = Rig::running();
     let chunk = "x".repeat(1024 * 1024);
-    let mut write = |mode: &str, content: &str| rig.call("workspace.write", json!({ "path": "f", "content": content, "mode": mode }));
+    let mut write = |mode: &str, content: &str| {
+        rig.call("workspace.write", json!({ "path": "f", "content": content, "mode": mode }))
+    };
     assert_eq!(write("replace", &chunk).0, Status::Ok);
     assert_eq!(write("append", &chunk).0, Status::Ok);
     let (status, body) = write("append", "x");

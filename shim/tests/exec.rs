@@ -56,7 +56,10 @@ fn a_command_from_launch_to_answer() {
         )
     );
     let entries = rig.end();
-    assert_eq!(outline(&entries), ["start", "call exec allow policy", "tool_started", "tool_exited", "result ok", "exit"]);
+    assert_eq!(
+        outline(&entries),
+        ["start", "call exec allow policy", "tool_started", "tool_exited", "result ok", "exit"]
+    );
     assert_eq!(lifecycle(&entries, "tool_started"), [json!({ "cell": 1, "call": 1, "enforcement": { "seccomp": 1 } })]);
     let Record::Call(call) = &entries[1].record else { panic!() };
     assert_eq!(call.effect, "local");
@@ -86,7 +89,11 @@ fn a_command_over_its_time_is_killed() {
     let begun = Instant::now();
     out.write_all(b"part").unwrap();
     assert!(matches!(rig.receive(), Some(ToSupervisor::KillTool { cell: 1 })));
-    assert!((Duration::from_millis(45)..Duration::from_millis(900)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    assert!(
+        (Duration::from_millis(45)..Duration::from_millis(900)).contains(&begun.elapsed()),
+        "{:?}",
+        begun.elapsed()
+    );
     exited(&rig, ExitStatus::Signal(9));
     let (status, body) = rig.answer(id);
     assert_eq!((status, &body["error"], &body["stdout"]), (Status::Limit, &json!("wall"), &json!("part")));

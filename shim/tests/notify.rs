@@ -154,7 +154,8 @@ fn a_flood_is_refused_in_full_and_counted_exactly() {
     let Some(ToSupervisor::Bye(summary)) = rig.receive() else { panic!() };
     assert_eq!(summary.syscalls, FLOOD + 1000);
     let seen = syscalls(&rig.records());
-    let stands_for = |name: &str| -> u64 { seen.iter().filter(|s| s.name.starts_with(name)).map(|s| 1 + s.repeated).sum() };
+    let stands_for =
+        |name: &str| -> u64 { seen.iter().filter(|s| s.name.starts_with(name)).map(|s| 1 + s.repeated).sum() };
     assert_eq!(stands_for("getppid"), FLOOD);
     assert_eq!(stands_for("syscall_"), 1000);
     assert!(seen.len() < 2 * (SHOWN as usize + 8), "{} lines", seen.len());

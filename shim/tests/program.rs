@@ -17,7 +17,6 @@ use nix::unistd::{Gid, Uid, chdir, chown, chroot, setgid, setgroups, setuid};
 use serde_json::{Value, json};
 use stockade_journal::{Reader, verify};
 use stockade_policy::seccomp;
-use stockade_shim::sys::seal::seal;
 use stockade_wire::control::{ToShim, ToSupervisor};
 use stockade_wire::frame::{self, FromCell, Level, Status, ToCell};
 use tempfile::TempDir;
@@ -78,19 +77,12 @@ fn start(root: &TempDir, given: Given) -> Child {
         setgid(Gid::from_raw(ID))?;
         setuid(Uid::from_raw(ID))?;
         nix::sys::prctl::set_no_new_privs()?;
-        seal(filter)?;
+        load_filter(filter)?;
         let argv = [c"stockade-shim".as_ptr(), std::ptr::null()];
         let envp = [std::ptr::null::<libc::c_char>()];
         // SAFETY: the arrays are null-terminated and their strings static.
         unsafe {
-            libc::syscall(
-                libc::SYS_execveat,
-                high,
-                c"".as_ptr(),
-                argv.as_ptr(),
-                envp.as_ptr(),
-                libc::AT_EMPTY_PATH,
-            )
+            libc::syscall(libc::SYS_execveat, high, c"".as_ptr(), argv.as_ptr(), envp.as_ptr(), libc::AT_EMPTY_PATH)
         };
         Err(std::io::Error::last_os_error())
     };
@@ -107,6 +99,29 @@ fn root() -> TempDir {
         chown(&dir, Some(Uid::from_raw(ID)), Some(Gid::from_raw(ID))).unwrap();
     }
     root
+}
+
+/// Loads `bpf`, an array of `struct sock_filter` as bytes (seccomp(2)), as the launcher does.
+fn load_filter(bpf: &[u8]) -> nix::Result<()> {
+    let (instructions, rest) = bpf.as_chunks::<8>();
+    if !rest.is_empty() {
+        return Err(Errno::EINVAL);
+    }
+    let mut program: Vec<libc::sock_filter> = instructions
+        .iter()
+        .map(|&[c0, c1, jt, jf, k0, k1, k2, k3]| libc::sock_filter {
+            code: u16::from_ne_bytes([c0, c1]),
+            jt,
+            jf,
+            k: u32::from_ne_bytes([k0, k1, k2, k3]),
+        })
+        .collect();
+    let len = u16::try_from(program.len()).map_err(|_| Errno::EINVAL)?;
+    let mut fprog = libc::sock_fprog { len, filter: program.as_mut_ptr() };
+    // SAFETY: `fprog` describes exactly the `len` instructions that `program` owns and both outlive the
+    // call; the kernel copies the program, checks it, and keeps no pointer.
+    let answer = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw mut fprog) };
+    Errno::result(answer).map(drop)
 }
 
 impl Program {

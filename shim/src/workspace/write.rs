@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use stockade_policy::WorkspacePath;
 use stockade_policy::tool::WriteMode;
 
+use crate::random::fill as fill_random;
+
 use super::{FsError, Place, Workspace, beneath, plain};
 
 /// Mode of files that did not exist.
@@ -85,7 +87,7 @@ fn publish(place: &Place<'_>, content: &[u8], mode: Mode, flags: RenameFlags) ->
 
 fn temporary(place: &Place<'_>) -> Result<(String, OwnedFd), FsError> {
     let mut random = [0u8; 8];
-    getrandom::fill(&mut random).map_err(|_| FsError::Os { op: "getrandom", errno: Errno::EIO })?;
+    fill_random(&mut random).map_err(FsError::of("getrandom"))?;
     let name = format!(".stockade-{:016x}.tmp", u64::from_le_bytes(random));
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL;
     let file = beneath(&place.parent, &name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
