@@ -36,8 +36,19 @@ pub(crate) struct Pending {
     what: &'static str,
     plan: Plan,
     socket: OwnedFd,
-    launcher: Child,
+    _launcher: Launcher,
     deadline: Instant,
+}
+
+/// A launcher's process. It ends by itself after the announcement; one that is no longer wanted is ended here.
+#[derive(Debug)]
+struct Launcher(Child);
+
+impl Drop for Launcher {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _status = self.0.wait();
+    }
 }
 
 /// A process set behind all its layers, one byte from its program.
@@ -74,19 +85,13 @@ pub(crate) fn begin(home: &Home, order: Order) -> Result<Pending, RunError> {
     let control = [ControlMessage::ScmRights(&raw)];
     sendmsg::<()>(ours.as_raw_fd(), &[IoSlice::new(&bytes)], &control, MsgFlags::MSG_NOSIGNAL, None)
         .doing("send a plan to", &path)?;
-    Ok(Pending { what, plan, socket: ours, launcher, deadline: Instant::now() + PATIENCE })
+    Ok(Pending { what, plan, socket: ours, _launcher: Launcher(launcher), deadline: Instant::now() + PATIENCE })
 }
 
 impl Pending {
     /// Waits until every layer is closed.
-    pub(crate) fn finish(mut self) -> Result<Newborn, RunError> {
-        let result = self.await_ready();
-        // The launcher ends by itself after the announcement, or at the closing of the socket on error.
-        if result.is_err() {
-            let _gone = self.launcher.kill();
-        }
-        let _status = self.launcher.wait();
-        let (pid, pidfd, listener, landlock) = result?;
+    pub(crate) fn finish(self) -> Result<Newborn, RunError> {
+        let (pid, pidfd, listener, landlock) = self.await_ready()?;
         Ok(Newborn { what: self.what, plan: self.plan, pid, pidfd, listener, landlock, socket: self.socket })
     }
 

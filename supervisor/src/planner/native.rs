@@ -57,7 +57,7 @@ pub(crate) fn native(home: &Home, inputs: NativeInputs<'_>) -> Result<Order, Run
     for (path, rule) in &host {
         // A path beneath another one is there already, and can't be mounted into a read-only tree.
         if !host.iter().any(|(other, _)| other != path && Path::new(path).starts_with(other)) {
-            host_tree(&mut draft, path, rule)?;
+            host_tree(&mut draft, path, rule, &host)?;
         }
     }
     merged_usr(&mut draft, &host);
@@ -93,12 +93,19 @@ pub(crate) fn native(home: &Home, inputs: NativeInputs<'_>) -> Result<Order, Run
     })
 }
 
-/// One path of the host, read-only.
-fn host_tree(draft: &mut Draft, path: &str, rule: &FsRule) -> Result<(), RunError> {
+/// One path of the host, read-only. A link whose target is readable anyway appears as that link.
+fn host_tree(draft: &mut Draft, path: &str, rule: &FsRule, host: &[(&str, &FsRule)]) -> Result<(), RunError> {
     let refuse = |why: String| RunError::Policy(format!("{}: fs.read {path:?}: {why}", rule.origin));
     let real = fs::canonicalize(path).map_err(|e| refuse(format!("{e}; create it or remove the entry")))?;
     if real != Path::new(path) {
-        return Err(refuse(format!("it is a symbolic link or goes through one; name {} instead", real.display())));
+        let readable = host.iter().any(|(other, _)| real.starts_with(other));
+        return match (readable, real.to_str()) {
+            (true, Some(target)) => {
+                draft.put(path, What::Symlink { target: target.to_owned() });
+                Ok(())
+            }
+            _ => Err(refuse(format!("it is a symbolic link or goes through one; name {} instead", real.display()))),
+        };
     }
     let file = open_path(Path::new(path)).map_err(|e| refuse(e.to_string()))?;
     let meta = file.metadata().doing("examine", path)?;

@@ -20,7 +20,7 @@ use crate::attest::{Moment, attest};
 use crate::cache::{Component, digest_of, hex};
 use crate::cgroup::{CellGroup, Limits};
 use crate::error::{Doing, RunError};
-use crate::launch::{Newborn, Order, Pending, begin};
+use crate::launch::{Newborn, Order, begin};
 use crate::output::Output;
 use crate::planner::{self, NativeInputs, ShimInputs, WasmInputs};
 use crate::reserve::Range;
@@ -88,9 +88,10 @@ pub(super) fn prepare(mut scene: Scene) -> Result<Ready, RunError> {
         Prepared::Native { .. } => (None, None),
     };
 
-    // Shim and cell are launched side by side.
-    let (shim, shim_group) = launch_shim(&scene, shim_control, shim_diagnostics, shim_channel)?;
-    let (cell, cell_group, status) = launch_cell(&scene, &agent, stdout, stderr, channel)?;
+    // Both orders first, for they can be refused; then shim and cell are launched side by side.
+    let (shim, shim_group) = shim_order(&scene, shim_control, shim_diagnostics, shim_channel)?;
+    let (cell, cell_group, status) = cell_order(&scene, &agent, stdout, stderr, channel)?;
+    let (shim, cell) = (begin(&scene.home, shim)?, begin(&scene.home, cell)?);
     let mut diagnostics = File::from(diagnostics);
 
     let shim = Process { newborn: shim.finish()?, group: shim_group, status: None };
@@ -177,12 +178,12 @@ fn compile(scene: &mut Scene, component: &Component) -> Result<OwnedFd, RunError
     }
 }
 
-fn launch_shim(
+fn shim_order(
     scene: &Scene,
     control: OwnedFd,
     diagnostics: OwnedFd,
     channel: Option<OwnedFd>,
-) -> Result<(Pending, CellGroup), RunError> {
+) -> Result<(Order, CellGroup), RunError> {
     // On v1 a shim has its address space limited instead: joining three more hierarchies costs every run.
     let limits = scene.hierarchies.on_v1.is_empty().then_some(SHIM_LIMITS);
     let group = CellGroup::create(&scene.hierarchies, &scene.run, "shim", limits)?;
@@ -198,16 +199,16 @@ fn launch_shim(
         journal: scene.lend_journal()?,
         workspace,
     })?;
-    Ok((begin(&scene.home, order)?, group))
+    Ok((order, group))
 }
 
-fn launch_cell(
+fn cell_order(
     scene: &Scene,
     agent: &Prepared,
     stdout: OwnedFd,
     stderr: OwnedFd,
     channel: Option<OwnedFd>,
-) -> Result<(Pending, CellGroup, Option<File>), RunError> {
+) -> Result<(Order, CellGroup, Option<File>), RunError> {
     let limits = scene.request.policy.limits;
     match agent {
         Prepared::Wasm { artifact, task, .. } => {
@@ -237,11 +238,11 @@ fn launch_cell(
                 config: &config,
                 files: u64::from(limits.files).max(64),
             })?;
-            Ok((begin(&scene.home, order)?, group, None))
+            Ok((order, group, None))
         }
         Prepared::Native { argv, .. } => {
             let (order, group, status) = native_order(scene, "cell", Range::Agent, argv, (stdout, stderr))?;
-            Ok((begin(&scene.home, order)?, group, Some(status)))
+            Ok((order, group, Some(status)))
         }
     }
 }

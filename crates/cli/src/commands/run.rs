@@ -95,9 +95,11 @@ fn conclude(finished: &Finished) {
         say(&format!("output: {} of {} bytes dropped (limits.output)", end.output_dropped, end.output_bytes));
     }
     say(&format!(
-        "{} tool calls, {} denied; {} syscalls denied by the shim; {} records: stockade journal show {}",
-        summary.calls, summary.denied, summary.syscalls, summary.records, finished.run
+        "{} tool calls, {} denied; {} syscalls denied by the shim",
+        summary.calls, summary.denied, summary.syscalls
     ));
+    // The head lets whoever keeps it see a journal that was cut or changed later.
+    say(&format!("{} records, head {}: stockade journal show {}", summary.records, summary.head, finished.run));
 }
 
 fn timings(clock: &Clock) -> String {
