@@ -41,6 +41,9 @@ pub struct Settings {
     pub memory_reservation: u64,
     /// Bytes of unmapped pages behind it, which make bounds checks free.
     pub memory_guard: u64,
+    /// Initial contents as copy-on-write mappings of a memfd. They pay off with the second
+    /// instance, and a cell has one; without them it needs no memfd_create(2).
+    pub memory_init_cow: bool,
 }
 
 /// The settings of this version.
@@ -57,6 +60,7 @@ pub const SETTINGS: Settings = Settings {
     async_stack: 2 << 20,
     memory_reservation: 4 << 30,
     memory_guard: 32 << 20,
+    memory_init_cow: false,
 };
 
 /// Version and settings as one line: what `ENGINE_FINGERPRINT` must be.
@@ -65,7 +69,7 @@ pub fn fingerprint() -> String {
     let s = &SETTINGS;
     format!(
         "wasmtime={WASMTIME_VERSION} arch={} nan={} relaxed_det={} fuel={} epoch={} threads={} gc={} \
-         memory64={} async={} wasm_stack={} async_stack={} reservation={} guard={}",
+         memory64={} async={} wasm_stack={} async_stack={} reservation={} guard={} cow={}",
         std::env::consts::ARCH,
         s.nan_canonicalization,
         s.relaxed_simd_deterministic,
@@ -79,6 +83,7 @@ pub fn fingerprint() -> String {
         s.async_stack,
         s.memory_reservation,
         s.memory_guard,
+        s.memory_init_cow,
     )
 }
 
@@ -107,6 +112,7 @@ fn config() -> Config {
         .async_stack_size(s.async_stack)
         .memory_reservation(s.memory_reservation)
         .memory_guard_size(s.memory_guard)
+        .memory_init_cow(s.memory_init_cow)
         // Frames are named in trap messages; no file of the host is read for it.
         .wasm_backtrace_max_frames(NonZeroUsize::new(16));
     #[cfg(feature = "compile")]

@@ -72,4 +72,4 @@ pub mod cell_exit {
 /// processor is refused by the cell, never run.
 pub const ENGINE_FINGERPRINT: &str = "wasmtime=48.0.8 arch=x86_64 nan=true relaxed_det=true fuel=true \
     epoch=true threads=false gc=false memory64=false async=false wasm_stack=524288 \
-    async_stack=2097152 reservation=4294967296 guard=33554432";
+    async_stack=2097152 reservation=4294967296 guard=33554432 cow=false";

@@ -112,8 +112,6 @@ const SETUP: &[i64] = &[
     libc::SYS_pread64,
     libc::SYS_mmap,
     libc::SYS_mprotect,
-    libc::SYS_memfd_create,
-    libc::SYS_ftruncate,
     libc::SYS_clone3,
     libc::SYS_clone,
     libc::SYS_prctl,
