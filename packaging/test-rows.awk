@@ -18,7 +18,7 @@ function finish() { if (running != "") { row(suite ": " running " (died)", 0, 1,
 	skipped = 0
 }
 /^ +Doc-tests / { finish(); running = $2 " docs"; skipped = 0 }
-/^SKIPPED / { skipped++; loose++ }
+/^SKIPPED[ :]/ { skipped++; loose++ }
 /^test result: / && running != "" {
 	match($0, /[0-9]+ passed/);  p = substr($0, RSTART, RLENGTH) + 0
 	match($0, /[0-9]+ failed/);  f = substr($0, RSTART, RLENGTH) + 0

@@ -37,7 +37,7 @@ suite demo 15 packaging/demo.sh
 
 printf '\n%-44s %8s %8s %8s %8s\n' suite passed failed skipped seconds
 awk -F'\t' '{ printf "%-44s %8d %8d %8d %8s\n", $1, $2, $3, $4, $5 }' "$results"
-grep -h '^SKIPPED ' "$logs"/*.log | sort -u | cut -c1-160 | sed '1s/^/\nskipped:\n/' || true
+grep -h '^SKIPPED[ :]' "$logs"/*.log | sort -u | cut -c1-160 | sed '1s/^/\nskipped:\n/' || true
 awk -F'\t' '$3 > 0 { print $1 }' "$results" | sed '1s/^/\nfailed:\n/'
 
 read -r passed failed skipped < <(awk -F'\t' '{ p += $2; f += $3; s += $4 } END { print p + 0, f + 0, s + 0 }' "$results")
