@@ -29,6 +29,8 @@ if [ "$(id -u)" -ne 0 ]; then
 	echo "SKIPPED: the tests that build real cells need root; run as root for all of them" >&2
 fi
 
+# The cells' tests and the demo run the demo's agent, if a route to its target is found.
+suite agent 15 agents/build.sh
 suite lint 25 packaging/lint.sh
 suite general 45 "${general[@]}" -- --show-output
 suite cell-run 15 "${cell[@]}" --features run -- --show-output
