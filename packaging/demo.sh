@@ -40,8 +40,7 @@ command=("$stockade" run --policy policies/examples/log-triage.toml --workspace 
 	"summarise what changed and what failed" --logs logs --output report/summary.md --probe)
 printf '$ %s\n\n' "${command[*]}"
 status=0
-"${command[@]}" > >(tee "$log") 2> >(tee "$log.err" >&2) || status=$?
-wait
+"${command[@]}" 2>&1 | tee "$log" || status=$?
 if [ "$status" -ne 0 ]; then
 	echo "$0: stockade run ended with $status (docs/exit-codes.md)" >&2
 	exit 1
@@ -51,7 +50,7 @@ say "2. What it was for: its report ($work/workspace/report/summary.md)"
 head -n 40 "$work/workspace/report/summary.md"
 
 say "3. What it did, and what stopped it: every call with the decision, every layer as the kernel reported it"
-run=$(sed -n 's/.*stockade journal show \([a-z0-9-]*\).*/\1/p' "$log.err" | tail -n 1)
+run=$(sed -n 's/.*stockade journal show \([a-z0-9-]*\).*/\1/p' "$log" | tail -n 1)
 printf '$ stockade journal show %s\n\n' "$run"
 "$stockade" journal show "$run"
 
@@ -61,9 +60,9 @@ printf '$ stockade journal verify %s\n\n' "$run"
 
 # The demo is a test as well: it fails if the agent got anything it was to be refused.
 [ -s "$work/workspace/report/summary.md" ]
-if grep -E 'AND GOT IT|SUCCEEDED' "$log" "$log.err"; then
+if grep -E 'AND GOT IT|SUCCEEDED' "$log"; then
 	echo "$0: the agent got what it was to be refused" >&2
 	exit 1
 fi
-grep -q 'refused' "$log" "$log.err"
+grep -q 'refused' "$log"
 say "Next: stockade doctor · policies/examples/ · docs/exit-codes.md · stockade journal show $run --json"
