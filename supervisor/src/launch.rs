@@ -98,19 +98,24 @@ impl Pending {
     #[expect(clippy::type_complexity, reason = "private, and taken apart by its one caller")]
     fn await_ready(&self) -> Result<(Pid, OwnedFd, Option<OwnedFd>, (u8, i32, i32)), RunError> {
         let mut born: Option<(Pid, OwnedFd)> = None;
+        let mut listener = None;
         loop {
             let (report, fd) = self.next_report()?;
             match (report, born.take()) {
+                (Report::Listening, known @ Some(_)) if listener.is_none() => {
+                    listener = fd;
+                    born = known;
+                }
                 (Report::Born { pid }, None) => {
                     let pidfd = fd.ok_or_else(|| self.lost("its birth came without a pidfd"))?;
                     let pid = i32::try_from(pid).map_err(|_| self.lost("its pid is out of range"))?;
                     born = Some((Pid::from_raw(pid), pidfd));
                 }
                 (Report::Ready { landlock_abi, canary_fs, canary_net }, Some((pid, pidfd))) => {
-                    if self.plan.seccomp.listener != fd.is_some() {
+                    if self.plan.seccomp.listener != listener.is_some() {
                         return Err(self.lost("its seccomp listener is missing"));
                     }
-                    return Ok((pid, pidfd, fd, (landlock_abi, canary_fs, canary_net)));
+                    return Ok((pid, pidfd, listener, (landlock_abi, canary_fs, canary_net)));
                 }
                 (Report::Failed { step, errno, index }, _) => return Err(self.failed(step, errno, index)),
                 _ => return Err(self.lost("its messages came in the wrong order")),

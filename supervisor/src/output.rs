@@ -78,6 +78,13 @@ impl Output {
         self.streams.iter().all(|s| s.pipe.is_none())
     }
 
+    /// What is waiting in the agent's stderr pipe, shown as the operator may see it.
+    pub(crate) fn last_words(&mut self) -> String {
+        let [_, stderr] = &mut self.streams;
+        let bytes = stderr.read().unwrap_or_default();
+        String::from_utf8_lossy(&(stderr.filter)(&bytes, false)).trim().to_owned()
+    }
+
     /// Lets the filters give out what they held back.
     pub(crate) fn finish(&mut self) {
         for stream in &mut self.streams {

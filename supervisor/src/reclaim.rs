@@ -25,7 +25,14 @@ pub(crate) fn all(note: &Note) -> Result<(), RunError> {
     for folder in &note.v1 {
         remove_v1(folder, &note.run)?;
     }
-    seal_journal(&note.journal)
+    seal_journal(&note.journal)?;
+    // A run that never began has no record to keep: its empty folders go. Others refuse to.
+    if fs::remove_dir(&note.journal).is_ok()
+        && let Some(folder) = note.journal.parent()
+    {
+        let _kept = fs::remove_dir(folder);
+    }
+    Ok(())
 }
 
 /// Removes the run's groups from one v1 hierarchy.

@@ -1,1 +1,3 @@
-//! tests.
+//! What the tests against the real kernel share.
+
+pub mod host;

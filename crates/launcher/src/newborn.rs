@@ -125,14 +125,16 @@ impl Newborn {
         let env = c_strings(&plan.exec.env).ok_or(fault(Step::Exec))?;
 
         // Last: from here on only what the filter allows.
-        let listener = sys::install_filter(&filter, plan.seccomp.listener).at(Step::Seccomp)?;
+        // The listener is given away and closed before the layers are read back.
+        if let Some(listener) = sys::install_filter(&filter, plan.seccomp.listener).at(Step::Seccomp)? {
+            socket.tell(Report::Listening, Some(listener.as_fd())).at(Step::Seccomp)?;
+        }
         let ready = Report::Ready {
             landlock_abi: plan.landlock.abi,
             canary_fs: canaries.file,
             canary_net: canaries.net,
         };
-        socket.tell(ready, listener.as_ref().map(AsFd::as_fd)).at(Step::Ready)?;
-        drop(listener);
+        socket.tell(ready, None).at(Step::Ready)?;
 
         // The supervisor now reads everything back through procfs, from outside.
         socket.wait_for_go()?;

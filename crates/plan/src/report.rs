@@ -1,7 +1,7 @@
 //! What launcher and newborn tell the supervisor: fixed-size messages over the launch socket.
 //!
-//! The order is `Born` (with a pidfd), then `Ready` (with the listener, if asked for) or `Failed`; the
-//! supervisor answers `Ready` with one byte, [`GO`]. A socket that closes early is a failed launch.
+//! The order is `Born` (with a pidfd), `Listening` (with the listener, if the plan asks for one), then `Ready`;
+//! or `Failed` at any point. The supervisor answers `Ready` with one byte, [`GO`]. A socket that closes early is a failed launch.
 
 use crate::step::Step;
 
@@ -18,7 +18,9 @@ pub enum Report {
         /// Pid in the launcher's pid namespace.
         pid: u32,
     },
-    /// Every layer is closed; only the exec is left. Descriptor: the listener, if the plan asks for one.
+    /// The filter is installed. Descriptor: its listener, which the newborn then closes.
+    Listening,
+    /// Every layer is closed; only the exec is left.
     Ready {
         /// Landlock ABI that is `FullyEnforced`.
         landlock_abi: u8,
@@ -47,6 +49,7 @@ impl Report {
             Self::Born { pid } => (1, pid, 0, 0),
             Self::Ready { landlock_abi, canary_fs, canary_net } => (2, landlock_abi.into(), canary_fs, canary_net),
             Self::Failed { step, errno, index } => (3, index, errno, (step as u16).into()),
+            Self::Listening => (4, 0, 0, 0),
         };
         let mut out = [0; MESSAGE];
         let parts = [[kind, 0, 0, 0], a.to_le_bytes(), b.to_le_bytes(), c.to_le_bytes()];
@@ -74,6 +77,7 @@ impl Report {
                 let step = Step::from_number(u16::try_from(word(12)?).ok()?)?;
                 Some(Self::Failed { step, errno: signed(8)?, index: word(4)? })
             }
+            4 => Some(Self::Listening),
             _ => None,
         }
     }

@@ -76,7 +76,7 @@ pub(super) fn prepare(mut scene: Scene) -> Result<Ready, RunError> {
     scene.clock.mark("agent prepared");
 
     let filters = std::mem::replace(&mut scene.request.filters, [Box::new(|_, _| Vec::new()), Box::new(|_, _| Vec::new())]);
-    let (output, [stdout, stderr]) = Output::new(scene.request.policy.limits.output, filters)?;
+    let (mut output, [stdout, stderr]) = Output::new(scene.request.policy.limits.output, filters)?;
     let (control, shim_control) = Control::pair()?;
     let (diagnostics, shim_diagnostics) = pipe2(OFlag::O_CLOEXEC).doing("make", "pipe")?;
     let (channel, shim_channel) = match &agent {
@@ -105,11 +105,21 @@ pub(super) fn prepare(mut scene: Scene) -> Result<Ready, RunError> {
     scene.clock.mark("layers read back");
 
     let mut talk = Talk { control: &control, scene: &mut scene, diagnostics: &mut diagnostics };
-    talk.introduce(&agent, &cell)?;
-    talk.start(&agent, &cell, with_shim(layers, &shim_layers))?;
+    let told = talk.introduce(&agent, &cell);
+    let told = told.and_then(|()| talk.start(&agent, &cell, with_shim(layers, &shim_layers)));
+    told.map_err(|error| with_last_words(error, &mut output))?;
     let deadline = Instant::now() + Duration::from_millis(scene.request.policy.limits.wall_ms);
     scene.clock.mark("agent started");
     Ok(Ready { control, output, diagnostics, shim, cell, deadline, scene })
+}
+
+/// What the cell's own program said on stderr when it could not begin.
+fn with_last_words(error: RunError, output: &mut Output) -> RunError {
+    let words = output.last_words();
+    match error {
+        RunError::Component(text) if !words.is_empty() => RunError::Component(format!("{text}: {words}")),
+        other => other,
+    }
 }
 
 /// The shim's own layers go into the same record, as one entry.

@@ -108,7 +108,8 @@ fn new_id() -> Result<String, RunError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros());
     let time = i64::try_from(now).ok().and_then(stockade_journal::format_time);
     let time = time.ok_or_else(|| RunError::Host("the system clock is outside of what a journal can hold".into()))?;
-    let digits: String = time.chars().take(19).filter(|c| c.is_ascii_digit()).collect();
+    // To the millisecond, so that ids sort by time.
+    let digits: String = time.chars().take(23).filter(char::is_ascii_digit).collect();
     let (day, hour) = digits.split_at_checked(8).unwrap_or((&digits, ""));
     Ok(format!("r-{day}t{hour}-{}", crate::cache::hex(&chance)))
 }

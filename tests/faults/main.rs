@@ -1,0 +1,101 @@
+//! Fail closed: every system call of a launch is made to fail, and those that close a layer are made to lie.
+//!
+//! The faults are real: strace(1) changes what the kernel answers to the shipped launcher. Whatever happens,
+//! either no agent code runs, the error names the step and says what to do, and nothing is left; or the call
+//! did not matter and the read-back shows every layer in place.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod inject;
+mod trace;
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard};
+
+use inject::{Fault, Rig, Verdict};
+use stockade_tests::host::{Left, skip_unless};
+
+/// One at a time: "nothing is left" is a statement about the host.
+static HOST: Mutex<()> = Mutex::new(());
+
+fn host() -> MutexGuard<'static, ()> {
+    HOST.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Calls without which a layer is not closed. None of them may fail unnoticed.
+const LAYERS: [&str; 24] = [
+    "clone3", "unshare", "setgroups", "setresuid", "setresgid", "setsid", "sethostname", "mount", "umount2", "pivot_root",
+    "open_tree", "move_mount", "mount_setattr", "fsopen", "fsconfig", "fsmount", "capset", "landlock_create_ruleset",
+    "landlock_add_rule", "landlock_restrict_self", "seccomp", "close_range", "dup3", "execveat",
+];
+
+/// Calls that close a layer and can be answered "done" without being done.
+const LIES: [&str; 16] = [
+    "setgroups", "setresuid", "setresgid", "setsid", "umount2", "pivot_root", "move_mount", "mount_setattr", "capset",
+    "landlock_restrict_self", "landlock_add_rule", "seccomp", "close_range", "unshare", "prctl", "prlimit64",
+];
+
+#[test]
+fn every_call_of_a_launch_may_fail() {
+    let _host = host();
+    if skip_unless("every_call_of_a_launch_may_fail", &["strace"]) {
+        return;
+    }
+    let rig = Rig::new();
+    let calls = rig.calls();
+    assert!(calls.iter().any(|(name, _)| name == "landlock_restrict_self"), "the trace saw no launch: {calls:?}");
+    let mut steps = BTreeSet::new();
+    let mut survived = BTreeSet::new();
+    for (name, count) in &calls {
+        for nth in 1..=*count {
+            // Of the calls of the C library's start and of its allocator, the first few stand for all.
+            if nth > 6 && !LAYERS.contains(&name.as_str()) && !["write", "prctl", "openat2", "openat"].contains(&name.as_str()) {
+                break;
+            }
+            let verdict = rig.run(&Fault::Error { name, nth });
+            match verdict {
+                Verdict::Refused { step, stderr } => {
+                    assert!(stderr.contains("no agent code ran"), "{name} #{nth}: {stderr}");
+                    steps.extend(step);
+                }
+                Verdict::Ran { whole } => {
+                    assert!(whole, "{name} #{nth} failed, the agent ran, and a layer is missing from the read-back");
+                    assert!(!LAYERS.contains(&name.as_str()), "{name} #{nth} failed and nobody noticed");
+                    survived.insert(name.clone());
+                }
+            }
+            Left::now().assert_nothing(&format!("{name} #{nth}"));
+        }
+    }
+    println!("steps that were seen to fail: {steps:?}");
+    println!("calls that may fail without harm: {survived:?}");
+    for step in ["setgroups", "time-namespace", "clone", "id-map", "become-root-inside", "session", "hostname", "private-mounts",
+        "new-root", "root-entry", "pivot-root", "old-root", "read-only-root", "identity", "capabilities", "no-new-privs",
+        "landlock-rules", "landlock", "death-signal", "seccomp", "exec"]
+    {
+        let step = if step == "setgroups" { "groups" } else { step };
+        assert!(steps.contains(step), "no fault made step {step} fail: {steps:?}");
+    }
+}
+
+#[test]
+fn a_kernel_that_lies_is_found_out() {
+    let _host = host();
+    if skip_unless("a_kernel_that_lies_is_found_out", &["strace"]) {
+        return;
+    }
+    let rig = Rig::new();
+    let calls = rig.calls();
+    let mut caught = 0;
+    for name in LIES {
+        let Some((_, count)) = calls.iter().find(|(n, _)| n == name) else { continue };
+        for nth in 1..=*count {
+            match rig.run(&Fault::Lie { name, nth }) {
+                Verdict::Refused { .. } => caught += 1,
+                Verdict::Ran { whole } => assert!(whole, "{name} #{nth} lied, the agent ran, and the read-back is not whole"),
+            }
+            Left::now().assert_nothing(&format!("a lying {name} #{nth}"));
+        }
+    }
+    assert!(caught >= 12, "only {caught} lies were found out");
+}
