@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// Deepest nesting of arrays and objects.
@@ -85,25 +85,15 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
     fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<Value, A::Error> {
         let mut out = Map::new();
-        while let Some(key) = entries.next_key::<Key>()? {
-            if out.contains_key(&key.0) {
-                return Err(A::Error::custom(format_args!("duplicate key {:?}", shorten(&key.0))));
+        while let Some(key) = entries.next_key::<String>()? {
+            if out.contains_key(&key) {
+                return Err(A::Error::custom(format_args!("duplicate key {:?}", shorten(&key))));
             }
             let inner = self.deeper().ok_or_else(|| A::Error::custom(TOO_DEEP))?;
             let value = entries.next_value_seed(inner)?;
-            out.insert(key.0, value);
+            out.insert(key, value);
         }
         Ok(Value::Object(out))
-    }
-}
-
-/// An object's key. A plain `String` would do, but for texts that some serde_json features turn
-/// into numbers by way of a private key; this one is always a string.
-struct Key(String);
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        String::deserialize(source).map(Key)
     }
 }
 

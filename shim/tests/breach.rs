@@ -125,12 +125,9 @@ fn calls_that_a_dead_cell_left_are_not_performed() {
     rig.start();
     let write =
         FromCell::Call { id: 1, tool: "workspace.write".into(), args: br#"{"path":"x","content":"y"}"#.to_vec() };
-    // A tool holds the call slot's place: the write arrives only with the cell's end.
-    let bytes = frame(&write);
-    let (head, tail) = bytes.split_at(5);
-    rig.cell().write_all(head).unwrap();
+    // In this order the mediator can't see the call without the end.
     rig.send(&ToShim::CellExited { end: end() });
-    let _ = rig.cell().write_all(tail);
+    let _ = rig.cell().write_all(&frame(&write));
     while let Some(message) = rig.receive() {
         if matches!(message, ToSupervisor::Bye(_)) {
             break;

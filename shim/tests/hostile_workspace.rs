@@ -10,6 +10,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use common::{Rig, outline};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
@@ -183,9 +184,6 @@ fn exchanger(one: &Path, two: &Path) -> Racer {
     })
 }
 
-/// Turns of the oracle, which must lose at least one.
-const TURNS: usize = 3000;
-
 /// Turns of the mediator, two calls each: as many as the test's policy allows.
 const CALLS: usize = 500;
 
@@ -196,10 +194,11 @@ fn a_directory_swapped_for_a_link_during_the_call() {
     rig.write("dir/file", "mine");
     symlink("../elsewhere", rig.workspace.join("other")).unwrap();
     let racer = exchanger(&rig.workspace.join("dir"), &rig.workspace.join("other"));
-    // The oracle: a reader that resolves by name meets both within as many turns.
-    let mut won = false;
-    for _ in 0..TURNS {
-        won |= fs::read_to_string(rig.workspace.join("dir/file")).is_ok_and(|text| text == SECRET);
+    // The oracle: a reader that resolves by name loses the race sooner or later.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let lost = || fs::read_to_string(rig.workspace.join("dir/file")).is_ok_and(|text| text == SECRET);
+    while !lost() {
+        assert!(Instant::now() < deadline, "the race is not real");
     }
     let (mut served, mut refused) = (0, 0);
     for _ in 0..CALLS {
@@ -215,8 +214,7 @@ fn a_directory_swapped_for_a_link_during_the_call() {
         }
         let _ = rig.call("workspace.write", json!({ "path": "dir/new", "content": "x" }));
     }
-    assert!(racer.turns() > 100);
-    assert!(won, "the race is real: a reader by name lost it");
+    assert!(racer.turns() > 10);
     assert_eq!(served + refused, CALLS);
     assert!(!rig.workspace.parent().unwrap().join("elsewhere/new").exists());
     assert!(outline(&rig.end()).iter().all(|line| !line.contains("killed")));

@@ -216,3 +216,29 @@ fn a_dead_supervisor_leaves_no_open_door() {
     jailed.run(|| assert_eq!(syscall(libc::SYS_getppid, [0; 3]), Err(Errno::ENOSYS)));
     jailed.end();
 }
+
+#[test]
+fn what_cannot_be_recorded_is_refused_all_the_same() {
+    let dirs = tempfile::TempDir::new().unwrap();
+    let journal = dirs.path().join("journal");
+    std::fs::create_dir(&journal).unwrap();
+    common::tiny_tmpfs(&journal, "64k");
+    let rig = Rig::with_journal("native", POLICY, dirs, journal);
+    rig.send(&ToShim::Attested { enforcement: json!({}) });
+    assert!(matches!(rig.receive(), Some(ToSupervisor::Started)));
+    let mut filler = std::fs::File::create(rig.journal.join("filler")).unwrap();
+    while std::io::Write::write_all(&mut filler, &[0; 4096]).is_ok() {}
+    let (jailed, listener) = Jailed::new(GETPPID);
+    listen(&rig, 0, &listener);
+    drop(listener);
+    jailed.run(|| {
+        for _ in 0..1000 {
+            assert_eq!(syscall(libc::SYS_getppid, [0; 3]), Err(Errno::EPERM));
+        }
+    });
+    assert!(matches!(rig.receive(), Some(ToSupervisor::KillCell { reason }) if reason.contains("journal")));
+    rig.send(&ToShim::CellExited { end: common::end() });
+    assert!(rig.receive().is_none());
+    assert_eq!(rig.join().unwrap_err().exit_code(), 15);
+    jailed.end();
+}

@@ -131,7 +131,7 @@ fn line(cell: CellId, call: Option<u64>, seen: &Notification) -> Syscall {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use crate::notify::names::X86_64;

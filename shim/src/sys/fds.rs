@@ -1,11 +1,10 @@
 //! Adopting descriptors that came from outside this program's own code.
 
 use std::io::IoSliceMut;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
 /// Descriptors accepted with one datagram; more than this cuts the message (`MSG_CTRUNC`).
@@ -23,10 +22,9 @@ pub fn inherited(fd: RawFd) -> nix::Result<OwnedFd> {
     if !(3..ADOPTABLE).contains(&fd) {
         return Err(Errno::EBADF);
     }
-    // SAFETY: the borrow ends before this function gives the number to an owner, and `fcntl` only
-    // reads the table entry; for a number that is not open the kernel answers EBADF.
-    let probe = unsafe { BorrowedFd::borrow_raw(fd) };
-    fcntl(probe, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    // SAFETY: F_SETFD takes no pointer and changes nothing but a flag of the descriptor table; for a
+    // number that is not open the kernel answers EBADF.
+    Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })?;
     let bit = 1u64 << fd;
     if ADOPTED.fetch_or(bit, Ordering::SeqCst) & bit != 0 {
         return Err(Errno::EBUSY);

@@ -217,6 +217,3 @@ fn pread_all(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize, FsE
     }
     Ok(have)
 }
-
-#[cfg(test)]
-mod tests;
