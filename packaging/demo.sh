@@ -17,7 +17,7 @@ if [ "$(id -u)" -ne 0 ]; then
 	exit 1
 fi
 
-agents/build.sh
+env -u CARGO_TARGET_DIR agents/build.sh
 
 # The workspace is a copy: the agent gets no sight of /var/log itself. It acts there as the folder's owner.
 rm -rf --one-file-system "$work"

@@ -30,7 +30,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 # The cells' tests and the demo run the demo's agent, if a route to its target is found.
-suite agent 15 agents/build.sh
+suite agent 15 env -u CARGO_TARGET_DIR agents/build.sh
 suite lint 25 packaging/lint.sh
 suite general 45 "${general[@]}" -- --show-output
 suite cell-run 15 "${cell[@]}" --features run -- --show-output
