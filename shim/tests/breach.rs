@@ -247,9 +247,9 @@ fn nothing_starts_before_the_cell_is_ready() {
 fn a_condemned_run_does_not_start() {
     let mut rig = Rig::new("wasm", POLICY);
     rig.cell().write_all(&[ready(), ready()].concat()).unwrap();
-    rig.send(&ToShim::Attested { enforcement: json!({}) });
     assert!(matches!(rig.receive(), Some(ToSupervisor::CellReady { .. })));
     assert!(matches!(rig.receive(), Some(ToSupervisor::KillCell { .. })));
+    rig.send(&ToShim::Attested { enforcement: json!({}) });
     assert!(!outline(&rig.end()).contains(&"start".to_owned()));
 }
 
