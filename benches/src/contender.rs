@@ -4,8 +4,9 @@ use crate::options::Options;
 use crate::unified::Unified;
 use crate::{component, oci, stats};
 use std::ffi::OsString;
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 pub const FLOOR: &str = "fork+exec";
@@ -23,6 +24,8 @@ pub struct Contender {
     turns: usize,
     times: Vec<Duration>,
     failures: usize,
+    /// What the last failed run said.
+    pub said: Option<String>,
 }
 
 impl Contender {
@@ -32,7 +35,7 @@ impl Contender {
         if let Some(program) = argv.first_mut() {
             *program = find(program);
         }
-        Self { name, argv, every: 1, fresh: None, turns: 0, times: Vec::new(), failures: 0 }
+        Self { name, argv, every: 1, fresh: None, turns: 0, times: Vec::new(), failures: 0, said: None }
     }
 
     pub fn command(&self) -> Command {
@@ -51,9 +54,7 @@ impl Contender {
         if out.status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&out.stderr);
-        let last = said.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("no message");
-        Err(format!("{}: {}", out.status, last.chars().filter(|c| !c.is_control()).take(160).collect::<String>()))
+        Err(last_words(out.status, &out.stderr))
     }
 
     /// One measured run: from before spawn until it has been waited for.
@@ -62,14 +63,27 @@ impl Contender {
             return;
         }
         let mut command = self.command();
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        let ready = self.refresh();
+        let stderr = tempfile::tempfile().and_then(|file| Ok((file.try_clone()?, file)));
+        let (Ok((stderr, mut kept)), Ok(())) = (stderr, self.refresh()) else {
+            self.failures += 1;
+            return;
+        };
+        command.stdout(Stdio::null()).stderr(stderr);
         let start = Instant::now();
         let ended = command.status();
         let took = start.elapsed();
-        match (ready, ended) {
-            (Ok(()), Ok(status)) if status.success() => self.times.push(took),
-            _ => self.failures += 1,
+        match ended {
+            Ok(status) if status.success() => self.times.push(took),
+            Ok(status) => {
+                let mut text = Vec::new();
+                let _ = kept.rewind().and_then(|()| kept.read_to_end(&mut text));
+                self.failures += 1;
+                self.said = Some(last_words(status, &text));
+            }
+            Err(e) => {
+                self.failures += 1;
+                self.said = Some(e.to_string());
+            }
         }
     }
 
@@ -84,6 +98,13 @@ impl Contender {
     pub fn row(&self) -> Option<stats::Row> {
         stats::row(self.name, &self.times, self.failures)
     }
+}
+
+/// The exit status and the last line, without what a terminal would obey.
+fn last_words(status: ExitStatus, stderr: &[u8]) -> String {
+    let said = String::from_utf8_lossy(stderr);
+    let last = said.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("no message");
+    format!("{status}: {}", last.chars().filter(|c| !c.is_control()).take(200).collect::<String>())
 }
 
 /// The program's absolute path, or its name where there is none.

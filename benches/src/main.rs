@@ -57,8 +57,9 @@ fn run(options: &options::Options) -> Result<(), Box<dyn Error>> {
     }
     eprintln!();
     let steps = timings::collect(options, field.iter().find(|c| c.name == contender::NATIVE))?;
+    let failed: Vec<_> = field.iter().filter_map(|c| Some((c.name, c.said.clone()?))).collect();
     let results: Vec<stats::Row> = field.iter().filter_map(Contender::row).collect();
-    let report = report::Report::new(machine::facts(), options.rounds, results, absent, steps);
+    let report = report::Report::new(machine::facts(), options.rounds, results, absent, failed, steps);
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

@@ -13,7 +13,9 @@ pub struct Report {
     rounds: usize,
     results: Vec<Result>,
     /// Contenders that could not run here, and why.
-    absent: Vec<Absent>,
+    absent: Vec<Note>,
+    /// Contenders that failed in between, and what the last such run said.
+    failed: Vec<Note>,
     /// Steps of a native cell's launch.
     steps: Vec<Step>,
 }
@@ -29,7 +31,7 @@ struct Result {
 }
 
 #[derive(Debug, Serialize)]
-struct Absent {
+struct Note {
     name: &'static str,
     why: String,
 }
@@ -40,6 +42,7 @@ impl Report {
         rounds: usize,
         rows: Vec<Row>,
         absent: Vec<(&'static str, String)>,
+        failed: Vec<(&'static str, String)>,
         steps: Vec<Step>,
     ) -> Self {
         let median = |name| rows.iter().find(|r| r.name == name).map(|r| r.median_us);
@@ -52,8 +55,8 @@ impl Report {
                 row: row.clone(),
             })
             .collect();
-        let absent = absent.into_iter().map(|(name, why)| Absent { name, why }).collect();
-        Self { machine, rounds, results, absent, steps }
+        let notes = |list: Vec<_>| list.into_iter().map(|(name, why)| Note { name, why }).collect();
+        Self { machine, rounds, results, absent: notes(absent), failed: notes(failed), steps }
     }
 }
 
@@ -83,11 +86,13 @@ impl fmt::Display for Report {
                 row.failures
             )?;
         }
-        if !self.absent.is_empty() {
-            writeln!(f, "\nnot measured:")?;
-        }
-        for Absent { name, why } in &self.absent {
-            writeln!(f, "  {name}: {why}")?;
+        for (heading, notes) in [("not measured", &self.absent), ("failed runs", &self.failed)] {
+            if !notes.is_empty() {
+                writeln!(f, "\n{heading}:")?;
+            }
+            for Note { name, why } in notes {
+                writeln!(f, "  {name}: {why}")?;
+            }
         }
         if !self.steps.is_empty() {
             writeln!(f, "\nwhere a native cell's time goes (medians of separate runs, µs):")?;
