@@ -62,7 +62,9 @@ fn the_log_triage_agent_works_and_is_refused_the_rest() {
     }
     assert!(report.contains("half-configured"), "{report}");
     let tools: Vec<&str> = ended.calls.iter().map(|c| c.1.as_str()).collect();
-    assert!(tools.contains(&"wasi.socket"), "{tools:?}");
+    // Built without WASI (agents/build.sh, route build-std) the attempt ends in the language's runtime.
+    let has_sockets = component.windows(12).any(|w| w == b"wasi:sockets");
+    assert_eq!(tools.contains(&"wasi.socket"), has_sockets, "{tools:?}");
     assert!(!tools.contains(&"random") && !tools.contains(&"clock"), "{tools:?}");
     println!("{}\nfuel {}", ended.detail(), ended.exit.as_ref().unwrap().fuel);
 }
