@@ -47,7 +47,7 @@ if [ "$status" -ne 0 ]; then
 fi
 
 say "2. What it was for: its report ($work/workspace/report/summary.md)"
-head -n 40 "$work/workspace/report/summary.md"
+sed -n '/^## Busiest days/q; 1,30p' "$work/workspace/report/summary.md"
 
 say "3. What it did, and what stopped it: every call with the decision, every layer as the kernel reported it"
 run=$(sed -n 's/.*stockade journal show \([a-z0-9-]*\).*/\1/p' "$log" | tail -n 1)
