@@ -24,7 +24,7 @@ try_target() {
         return 1
     fi
     say "running: rustup target add wasm32-wasip2"
-    if why=$(rustup target add wasm32-wasip2 2>&1) && sysroot_has_target; then
+    if why=$(RUST_BACKTRACE=0 rustup target add wasm32-wasip2 2>&1) && sysroot_has_target; then
         return 0
     fi
     say "rustup could not add the target:"

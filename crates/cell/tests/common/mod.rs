@@ -7,7 +7,7 @@ pub mod text;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::unistd::pipe;
 use stockade_wire::cell::CellConfig;
 use stockade_wire::control::AgentExit;
 use stockade_wire::frame::{self, FrameError, FromCell, Level, Status, ToCell};
@@ -196,10 +195,21 @@ impl Cell {
     }
 
     pub fn start_raw(artifact: &File, config: &[u8], filter: &[u8]) -> Self {
+        Self::launch(artifact, config, filter, &filters::first())
+    }
+
+    /// With outer layers that refuse only `refused`, and a second filter that refuses nothing.
+    pub fn start_open(artifact: &[u8], config: &CellConfig, refused: &[i64]) -> Self {
+        let artifact = memfd(artifact, true);
+        let config = serde_json::to_vec(config).unwrap();
+        Self::launch(&artifact, &config, &filters::bytes(&filters::all_but(&[])), &filters::all_but(refused))
+    }
+
+    fn launch(artifact: &File, config: &[u8], filter: &[u8], first: &seccompiler::BpfProgram) -> Self {
         let (shim, cell) = UnixStream::pair().unwrap();
         shim.set_read_timeout(Some(Duration::from_secs(100))).unwrap();
         let (config, filter) = (memfd(config, true), memfd(filter, true));
-        let mut child = spawn("stockade-cell", &[&cell, artifact, &config, &filter], &filters::first());
+        let mut child = spawn("stockade-cell", &[&cell, artifact, &config, &filter], first);
         let out = drain(child.stdout.take().unwrap());
         let err = drain(child.stderr.take().unwrap());
         Self { child, shim, out, err }
@@ -283,9 +293,4 @@ pub fn run(text: &str, config: &CellConfig) -> Ended {
 
 pub fn killed_by(status: ExitStatus) -> Option<i32> {
     status.signal()
-}
-
-/// A pipe whose reader is gone.
-pub fn broken_pipe() -> OwnedFd {
-    pipe().unwrap().1
 }
