@@ -122,6 +122,7 @@ fn config() -> Config {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     #[test]
     fn the_fingerprint_on_the_wire_is_this_engine() {
         assert_eq!(stockade_wire::cell::ENGINE_FINGERPRINT, super::fingerprint());

@@ -113,14 +113,14 @@ pub fn compile(component: &[u8]) -> Compiled {
     compile_with(component, true, None)
 }
 
-/// With an address space limit in bytes, as a stand-in for the outer cell's memory limit.
+/// With a limit on processor time, as a stand-in for the outer cell's limits.
 pub fn compile_with(component: &[u8], sealed: bool, cpu_seconds: Option<u64>) -> Compiled {
     let input = memfd(component, sealed);
     let mut output = memfd(&[], false);
     let mut child = spawn("stockade-compile", &[&input, &output], &filters::compile());
     if let Some(seconds) = cpu_seconds {
-        // SAFETY: plain system call on a child of ours.
         let limit = nix::libc::rlimit { rlim_cur: seconds, rlim_max: seconds };
+        // SAFETY: plain system call on a child of ours.
         unsafe { nix::libc::prlimit(child.id() as i32, nix::libc::RLIMIT_CPU, &limit, std::ptr::null_mut()) };
     }
     let out = drain(child.stdout.take().unwrap());
