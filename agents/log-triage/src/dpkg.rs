@@ -98,6 +98,7 @@ pub(crate) fn stamp(line: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn read(text: &str) -> Findings {

@@ -78,6 +78,7 @@ pub(crate) fn read(tools: &mut dyn Tools, path: &str, each: &mut dyn FnMut(&str)
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

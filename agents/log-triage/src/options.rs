@@ -40,6 +40,7 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     fn parse(words: &[&str]) -> Result<Options, String> {

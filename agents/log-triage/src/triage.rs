@@ -133,6 +133,7 @@ fn read(tools: &mut dyn Tools, log: &Log, found: &mut Findings) -> Result<Read, 
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
 
     #[test]
