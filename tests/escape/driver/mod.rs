@@ -1,6 +1,8 @@
 //! The driver: scene, runs, evidence, report.
 
 pub mod attack;
+pub mod cells;
+pub mod evidence;
 pub mod outside;
 pub mod scene;
 pub mod services;
@@ -8,6 +10,8 @@ pub mod table;
 pub mod tripwires;
 
 use attack::Attack;
+use cells::{Cells, Kind};
+use scene::Scene;
 
 /// What the command line asks for.
 #[derive(Debug, Default)]
@@ -80,12 +84,18 @@ impl Row {
 /// Runs what was asked for.
 pub fn run(options: &Options) -> Vec<Row> {
     let attacks = attack::load();
-    let mut scene = scene::Scene::set_up();
+    let mut scene = Scene::set_up();
+    let mut cells = (!options.oracle_only).then(|| Cells::set_up(&scene));
     let mut rows = Vec::new();
     for attack in attacks.into_iter().filter(|a| options.wants(a)) {
         let outside = outside::show(&attack, &mut scene);
-        rows.push(Row { attack, outside, native: None, wasm: None });
+        let mut inside = |kind: Kind| {
+            let cells = cells.as_mut().filter(|_| options.wants_kind(kind.name()))?;
+            let seen = cells.run(kind, &attack, &mut scene);
+            Some(evidence::judge(kind, &attack, &outside, &seen))
+        };
+        let (native, wasm) = (inside(Kind::Native), inside(Kind::Wasm));
+        rows.push(Row { attack, outside, native, wasm });
     }
-    let _ = options.wants_kind("native");
     rows
 }

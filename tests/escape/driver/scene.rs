@@ -6,6 +6,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
+use std::hash::BuildHasher;
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -96,7 +97,9 @@ impl Scene {
     pub fn parameters(&self) -> BTreeMap<&'static str, String> {
         let mut all = self.facts.clone();
         let path = |name: &str| self.root().join(name).display().to_string();
+        let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
         all.extend([
+            ("UPTIME", uptime.split('.').next().unwrap_or_default().to_owned()),
             ("CANARY", path("canary")),
             ("TARGET", self.victim_pid().to_string()),
             ("HOST_PID", self.victim_pid().to_string()),
@@ -136,13 +139,11 @@ impl Scene {
         let handle = Command::new(PROBE).arg("handle").arg(format!("CANARY={}", canary.display())).output().unwrap();
         let handle = super::attack::Answer::find(&String::from_utf8_lossy(&handle.stdout), "handle");
         let read = |path: &str| fs::read_to_string(path).map(|t| t.trim().to_owned()).unwrap_or_default();
-        let uptime = read("/proc/uptime").split('.').next().unwrap_or("0").to_owned();
         BTreeMap::from([
             ("HANDLE", handle.map(|a| a.detail).unwrap_or_default()),
             ("DISK", fs::metadata(&canary).unwrap().dev().to_string()),
             ("BOOT_ID", read("/proc/sys/kernel/random/boot_id")),
             ("HOSTNAME", read("/proc/sys/kernel/hostname")),
-            ("UPTIME", uptime),
             ("TCP", self.services.tcp.to_string()),
             ("UDP", self.services.udp.to_string()),
             ("LISTEN", self.services.listen.to_string()),
@@ -228,5 +229,3 @@ fn victim(root: &Path, secret: &str) -> (Child, String) {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     (child, line.trim().to_owned())
 }
-
-use std::hash::BuildHasher;

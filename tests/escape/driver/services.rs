@@ -97,12 +97,22 @@ impl Services {
         services
     }
 
-    /// One more Unix service at this path.
+    /// One more Unix service at this path, and one for datagrams at the same path with `.dgram`.
     pub fn unix(&self, path: &Path) {
-        let listener = UnixListener::bind(path).unwrap();
-        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let datagrams = path.with_extension("dgram");
+        let (listener, dgram) = (UnixListener::bind(path).unwrap(), UnixDatagram::bind(&datagrams).unwrap());
+        for path in [path, &datagrams] {
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        }
         let visits = self.visits.clone();
         serve(&self.secret, move || visits.fetch_add(1, SeqCst), move || listener.accept().map(|(s, _)| s));
+        let visits = self.visits.clone();
+        thread::spawn(move || {
+            let mut buffer = [0; 16];
+            while dgram.recv(&mut buffer).is_ok() {
+                visits.fetch_add(1, SeqCst);
+            }
+        });
     }
 
     /// Visits since the last question.

@@ -135,12 +135,6 @@ impl Attack {
         self.wasm = Expect::Stopped(layers);
         self
     }
-    /// Cannot be tried in a wasm cell.
-    pub const fn wasm_absent(mut self, why: &'static str) -> Self {
-        self.wasm = Expect::Absent(why);
-        self
-    }
-
     /// The line that `--list` prints.
     pub fn describe(&self) -> String {
         json!({

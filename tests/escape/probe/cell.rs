@@ -10,11 +10,15 @@ use crate::sys::at;
 use serde_json::json;
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use stockade_wire::cell::{CellConfig, cell_exit, cell_fd};
 use stockade_wire::frame::{self, FromCell, Level, ToCell};
+
+/// More than any configuration or filter has, in bytes.
+const MAX: usize = 1 << 20;
 
 /// Takes a descriptor that the launcher gave by number.
 #[allow(unsafe_code)]
@@ -23,9 +27,18 @@ fn take(fd: i32) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
+/// From the start, by pread: the writer has left the offset where it stopped.
 fn bytes(fd: i32) -> Result<Vec<u8>, String> {
+    let file = File::from(take(fd));
     let mut all = Vec::new();
-    File::from(take(fd)).read_to_end(&mut all).map_err(|e| format!("descriptor {fd}: {e}"))?;
+    let mut chunk = [0u8; 4096];
+    while all.len() < MAX {
+        let n = file.read_at(&mut chunk, all.len() as u64).map_err(|e| format!("descriptor {fd}: {e}"))?;
+        if n == 0 {
+            break;
+        }
+        all.extend_from_slice(chunk.get(..n).unwrap_or_default());
+    }
     Ok(all)
 }
 
@@ -42,6 +55,8 @@ pub fn main() -> i32 {
 
 fn run() -> Result<(), String> {
     let config: CellConfig = serde_json::from_slice(&bytes(cell_fd::CONFIG)?).map_err(|e| format!("config: {e}"))?;
+    // Keys for hash maps are drawn once a thread, and the second filter takes getrandom away.
+    let _keys = std::hash::RandomState::new();
     seal(&bytes(cell_fd::FILTER)?)?;
     let mut channel = UnixStream::from(take(cell_fd::CHANNEL));
     let say = |channel: &mut UnixStream, frame: FromCell| -> Result<(), String> {

@@ -10,9 +10,7 @@ const CLASS: &str = "descriptors";
 
 /// The table.
 pub const ATTACKS: &[Attack] = &[
-    attack("fd-inherited-read", CLASS, "read a host file through a descriptor that was left open", |_| {
-        each_fd(|fd| steal_fd_at(fd))
-    })
+    attack("fd-inherited-read", CLASS, "read a host file through a descriptor that was left open", |_| each_fd(steal_fd_at))
     .needs(&["LEAKED_FD"])
     .native(&["closed-fds"])
     .wasm(&["closed-fds", "seccomp"]),
@@ -135,7 +133,7 @@ fn receive_fd(socket: usize) -> Result<usize, Stop> {
     message.msg_controllen = size_of_val(&control) as _;
     sys!(SYS_recvmsg, socket, at_mut(&mut message), 0)?;
     // cmsghdr is a length, a level and a type; the descriptor follows them.
-    match (message.msg_controllen as usize, control.get(2)) {
+    match (message.msg_controllen, control.get(2)) {
         (20.., Some(word)) => Ok((word & 0xffff_ffff) as usize),
         _ => Err(no_effect("no descriptor came")),
     }

@@ -180,8 +180,9 @@ pub fn entries(fd: usize) -> Result<Vec<String>, Stop> {
             return Ok(names);
         }
         let mut rest = buffer.get(..n).unwrap_or_default();
-        while let Some(record) = rest.get(..19) {
-            let length = usize::from(u16::from_le_bytes([record[16], record[17]]));
+        // struct linux_dirent64: inode, offset, then length (2), type (1), name.
+        while let Some(&[low, high]) = rest.get(16..).and_then(|r| r.first_chunk::<2>()) {
+            let length = usize::from(u16::from_le_bytes([low, high]));
             let name = rest.get(19..length).unwrap_or_default();
             let name: Vec<u8> = name.iter().copied().take_while(|b| *b != 0).collect();
             names.push(String::from_utf8_lossy(&name).into_owned());

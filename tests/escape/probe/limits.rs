@@ -159,7 +159,9 @@ fn threads(p: &Params) -> Attempt {
         match std::thread::Builder::new().stack_size(32 * 1024).spawn(move || stop.read().map(drop).unwrap_or_default()) {
             Ok(join) => joins.push(join),
             Err(e) => {
-                sys::remember(libc::SYS_clone3, &[]);
+                // clone(2) of pthread_create; where clone3 is refused glibc falls back to it.
+                let flags = libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND | libc::CLONE_FS | libc::CLONE_FILES;
+                sys::remember(libc::SYS_clone, &[flags.cast_unsigned() as usize]);
                 refused = e.raw_os_error();
                 break;
             }

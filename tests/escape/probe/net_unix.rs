@@ -30,6 +30,16 @@ pub const ATTACKS: &[Attack] = &[
     })
     .needs(&["UNIX_PATH"])
     .native(&["seccomp", "mount-ns", "landlock"]),
+    attack("unix-dgram-in-workspace", CLASS, "send to the same service from one half of a datagram socketpair", |p| {
+        let mut pair = [0i32; 2];
+        sys!(SYS_socketpair, libc::AF_UNIX, libc::SOCK_DGRAM, 0, pair.as_mut_ptr())?;
+        let [one, _] = pair;
+        let (to, length) = address(&format!("{}.dgram", p.get("UNIX_WORKSPACE")?));
+        sys!(SYS_sendto, one, b"x".as_ptr(), 1, 0, at(&to), length)?;
+        Ok("sent; the driver counts what arrives".into())
+    })
+    .needs(&["UNIX_WORKSPACE"])
+    .native(&["seccomp", "landlock"]),
     attack("unix-in-workspace", CLASS, "connect to a socket that a host service keeps in the workspace", |p| {
         steal_fd(connect(p.get("UNIX_WORKSPACE")?, libc::SOCK_STREAM)?)
     })
