@@ -37,7 +37,10 @@ impl Home {
             state: state.unwrap_or(Path::new(STATE)).to_path_buf(),
             libexec: sibling.unwrap_or(Path::new(LIBEXEC)).to_path_buf(),
         };
-        for dir in [&home.state, &home.runs(), &home.cache(), Path::new(RUNTIME), Path::new(RUNTIME).join("ids").as_path()] {
+        for dir in [&home.state, &home.runs(), &home.cache()] {
+            record_dir(dir)?;
+        }
+        for dir in [Path::new(RUNTIME), Path::new(RUNTIME).join("ids").as_path()] {
             private_dir(dir)?;
         }
         Ok(home)
@@ -86,6 +89,19 @@ pub(crate) fn private_dir(path: &Path) -> Result<(), RunError> {
             path.display()
         ))),
         Err(_) => DirBuilder::new().recursive(true).mode(0o700).create(path).doing("create", path),
+    }
+}
+
+/// As [`private_dir`], for a folder that holds records: without it there is no run.
+pub(crate) fn record_dir(path: &Path) -> Result<(), RunError> {
+    private_dir(path).map_err(unrecordable)
+}
+
+/// What cannot be made in the state folder is a journal that cannot be kept.
+pub(crate) fn unrecordable(error: RunError) -> RunError {
+    match error {
+        RunError::Io { .. } => RunError::Journal(format!("{error}; a run is recorded or does not happen: make room there, or name another folder with --state")),
+        other => other,
     }
 }
 

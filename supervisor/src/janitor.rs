@@ -48,7 +48,11 @@ impl Janitor {
     /// Everything is clean: the janitor may go.
     pub(crate) fn dismiss(mut self) -> Result<(), RunError> {
         if let Some(mut lifeline) = self.lifeline.take() {
-            lifeline.write_all(b"k").doing("dismiss", "janitor")?;
+            match lifeline.write_all(b"k") {
+                // Somebody killed it: it is dismissed already.
+                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {}
+                other => other.doing("dismiss", "janitor")?,
+            }
         }
         self.process.wait().map(drop).doing("wait for", "janitor")
     }

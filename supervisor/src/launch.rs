@@ -83,9 +83,14 @@ pub(crate) fn begin(home: &Home, order: Order) -> Result<Pending, RunError> {
         .doing("start", &path)?;
     let raw: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
     let control = [ControlMessage::ScmRights(&raw)];
-    sendmsg::<()>(ours.as_raw_fd(), &[IoSlice::new(&bytes)], &control, MsgFlags::MSG_NOSIGNAL, None)
-        .doing("send a plan to", &path)?;
-    Ok(Pending { what, plan, socket: ours, _launcher: Launcher(launcher), deadline: Instant::now() + PATIENCE })
+    let launcher = Launcher(launcher);
+    match sendmsg::<()>(ours.as_raw_fd(), &[IoSlice::new(&bytes)], &control, MsgFlags::MSG_NOSIGNAL, None) {
+        Ok(_) => Ok(Pending { what, plan, socket: ours, _launcher: launcher, deadline: Instant::now() + PATIENCE }),
+        Err(Errno::EPIPE | Errno::ECONNRESET) => {
+            Err(RunError::LaunchLost { what, detail: "the launcher ended before it took the plan".into() })
+        }
+        Err(errno) => Err(errno).doing("send a plan to", &path),
+    }
 }
 
 impl Pending {
@@ -136,7 +141,10 @@ impl Pending {
             }
         }
         let mut bytes = [0; MESSAGE + 1];
-        let (len, fd) = receive_with_fd(&self.socket, &mut IoSliceMut::new(&mut bytes)).doing("read", "launch socket")?;
+        let (len, fd) = match receive_with_fd(&self.socket, &mut IoSliceMut::new(&mut bytes)) {
+            Err(Errno::ECONNRESET) => return Err(self.lost("it ended without a word")),
+            other => other.doing("read", "launch socket")?,
+        };
         let message = bytes.get(..len).unwrap_or_default();
         match Report::decode(message) {
             Some(report) => Ok((report, fd)),

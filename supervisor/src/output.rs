@@ -1,15 +1,17 @@
 //! The agent's stdout and stderr on their way to the operator: bounded, counted, never in the way.
 //!
 //! The operator's side may be slow, closed or stopped. Bytes wait in a small buffer; while it is full the
-//! agent's pipe is not read, which slows the agent and nobody else.
+//! agent's pipe is not read, which slows the agent and nobody else. When the agent is gone, what its pipes
+//! hold is taken at once, so that the end of a run never waits for a reader.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::PollFlags;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
 
 use crate::error::{Doing, RunError};
@@ -26,6 +28,8 @@ pub type Filter = Box<dyn FnMut(&[u8], bool) -> Vec<u8>>;
 pub(crate) struct Stream {
     pipe: Option<File>,
     pending: Vec<u8>,
+    /// Most bytes that may wait before the agent's pipe is left alone.
+    room: usize,
     target: OwnedFd,
     broken: bool,
     filter: Filter,
@@ -73,6 +77,12 @@ impl Output {
         stderr.pending.push(b'\n');
     }
 
+    /// The agent is gone. What its pipes still hold is bounded by the pipes, and what is shown of it by the
+    /// limit, so it is all taken now.
+    pub(crate) fn agent_gone(&mut self) {
+        self.streams.iter_mut().for_each(|s| s.room = usize::MAX);
+    }
+
     /// Whether the agent's ends are closed.
     pub(crate) fn ended(&self) -> bool {
         self.streams.iter().all(|s| s.pipe.is_none())
@@ -92,6 +102,33 @@ impl Output {
             stream.pending.extend_from_slice(&rest);
         }
     }
+
+    /// Writes everything left, as long as the operator's side takes it, until a time or a signal. Gives the
+    /// bytes that it did not take.
+    pub(crate) fn deliver(mut self, until: Instant, signals: BorrowedFd<'_>) -> usize {
+        while self.streams.iter().any(|s| !s.pending.is_empty()) {
+            let left = until.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let mut fds = vec![PollFd::new(signals, PollFlags::POLLIN)];
+            let waiting = self.streams.iter().enumerate().filter(|(_, s)| !s.pending.is_empty());
+            let waiting: Vec<_> = waiting.map(|(i, s)| (i, PollFd::new(s.target.as_fd(), PollFlags::POLLOUT))).collect();
+            fds.extend(waiting.iter().map(|(_, fd)| fd.clone()));
+            match poll(&mut fds, timeout) {
+                Err(Errno::EINTR) => continue,
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+            let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(false));
+            if ready.next() == Some(true) {
+                break;
+            }
+            let writable: Vec<usize> = waiting.iter().map(|(i, _)| *i).zip(ready).filter_map(|(i, ready)| ready.then_some(i)).collect();
+            for i in writable {
+                self.turn(i, false, true);
+            }
+        }
+        self.streams.iter().map(|s| s.pending.len()).sum()
+    }
 }
 
 impl Stream {
@@ -99,13 +136,13 @@ impl Stream {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).doing("make", "output pipe")?;
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing("set up", "output pipe")?;
         let target = target.try_clone_to_owned().doing("open", "standard output")?;
-        let stream = Self { pipe: Some(reader.into()), pending: Vec::new(), target, broken: false, filter };
+        let stream = Self { pipe: Some(reader.into()), pending: Vec::new(), room: PENDING, target, broken: false, filter };
         Ok((stream, writer))
     }
 
     /// What to poll for: the agent's pipe while there is room, the operator's side while something waits.
     pub(crate) fn wants(&self) -> [(Option<BorrowedFd<'_>>, PollFlags); 2] {
-        let pipe = self.pipe.as_ref().filter(|_| self.pending.len() < PENDING).map(AsFd::as_fd);
+        let pipe = self.pipe.as_ref().filter(|_| self.pending.len() < self.room).map(AsFd::as_fd);
         let target = (!self.pending.is_empty()).then(|| self.target.as_fd());
         [(pipe, PollFlags::POLLIN), (target, PollFlags::POLLOUT)]
     }
@@ -138,14 +175,6 @@ impl Stream {
         self.pending.drain(..written);
         if self.broken {
             self.pending.clear();
-        }
-    }
-
-    /// Writes everything left, waiting as long as the operator does.
-    pub(crate) fn drain(&mut self) {
-        let all = std::mem::take(&mut self.pending);
-        if let Ok(target) = self.target.try_clone() {
-            let _closed = File::from(target).write_all(&all);
         }
     }
 }

@@ -27,10 +27,8 @@ pub(crate) fn all(note: &Note) -> Result<(), RunError> {
     }
     seal_journal(&note.journal)?;
     // A run that never began has no record to keep: its empty folders go. Others refuse to.
-    if fs::remove_dir(&note.journal).is_ok()
-        && let Some(folder) = note.journal.parent()
-    {
-        let _kept = fs::remove_dir(folder);
+    for folder in note.journal.ancestors().take(2) {
+        let _kept_or_gone = fs::remove_dir(folder);
     }
     Ok(())
 }

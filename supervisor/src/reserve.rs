@@ -70,15 +70,22 @@ fn global_lock() -> Result<Flock<File>, RunError> {
 
 impl Reservation {
     /// Takes the first free range. What earlier runs left behind is cleaned first; each message tells of one.
-    pub(crate) fn take(mut tell: impl FnMut(String)) -> Result<Self, RunError> {
-        let lock = global_lock()?;
-        sweep(&mut tell)?;
+    pub(crate) fn take(tell: impl FnMut(String)) -> Result<Self, RunError> {
+        // Told when the lock is free again: the operator's screen may be slow.
+        let mut news = Vec::new();
+        let taken = Self::take_locked(&mut news);
+        news.into_iter().for_each(tell);
+        taken
+    }
+
+    fn take_locked(news: &mut Vec<String>) -> Result<Self, RunError> {
+        let _lock = global_lock()?;
+        sweep(&mut |text| news.push(text))?;
         for slot in 0..MAX_RUNS {
             let path = folder().join(slot.to_string());
             let file = File::options().create(true).truncate(false).read(true).write(true).open(&path).doing("open", &path)?;
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(file) if file.metadata().doing("examine", &path)?.len() == 0 => {
-                    drop(lock);
                     return Ok(Self { file, path, slot });
                 }
                 // Left behind and not cleanable: the sweep has told; its ids stay out of use.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 use stockade_plan::Owner;
 
 use crate::error::{Doing, RunError};
@@ -26,8 +27,9 @@ const SYSTEM: [&str; 15] = [
 ];
 
 impl Workspace {
-    /// Opens the folder by the name the operator gave.
-    pub(crate) fn open(path: &Path) -> Result<Self, RunError> {
+    /// Opens the folder by the name the operator gave. `writes` is whether the policy has the agent write there,
+    /// `state` where journals and compiled components are, which no agent may reach.
+    pub(crate) fn open(path: &Path, writes: bool, state: &Path) -> Result<Self, RunError> {
         let refuse = |why: String| RunError::Workspace(format!("workspace {}: {why}", path.display()));
         let how = OpenHow::new()
             .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
@@ -42,6 +44,14 @@ impl Workspace {
         let name = fs::canonicalize(path).doing("resolve", path)?;
         if SYSTEM.iter().any(|s| Path::new(s) == name) || ["/proc", "/sys", "/dev"].iter().any(|s| name.starts_with(s)) {
             return Err(refuse("it is a folder of the system; make one for the agent".into()));
+        }
+        let state = fs::canonicalize(state).doing("resolve", state)?;
+        if name.starts_with(&state) || state.starts_with(&name) {
+            return Err(refuse(format!("Stockade's own folder {} would be in the agent's reach; make another one for the agent", state.display())));
+        }
+        let system = fstatvfs(&dir).doing("examine", path)?;
+        if writes && system.flags().contains(FsFlags::ST_RDONLY) {
+            return Err(refuse("it is on a read-only file system, and the policy's fs.write names it; mount it for writing, or take it from fs.write".into()));
         }
         let meta = dir.metadata().doing("examine", path)?;
         Ok(Self { owner: Self::owner_of(&meta), dir, name })

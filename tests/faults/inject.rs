@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use stockade_tests::host::{Programs, example_policy};
@@ -88,7 +88,9 @@ impl Rig {
         fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
         let marker = self.path("work/ran");
         let _absent = fs::remove_file(&marker);
-        let output = Command::new(self.path("bin/stockade"))
+        // Not a pipe: a tracer that strace(1) leaves behind would keep it open.
+        let errors = self.path("stderr");
+        let status = Command::new(self.path("bin/stockade"))
             .args(["run", "--policy"])
             .arg(&self.policy)
             .arg("--workspace")
@@ -96,14 +98,17 @@ impl Rig {
             .arg("--state")
             .arg(self.path("state"))
             .args(["--", "/usr/bin/touch", "/workspace/ran"])
-            .output()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&errors).unwrap())
+            .status()
             .unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let stderr = String::from_utf8_lossy(&fs::read(&errors).unwrap()).into_owned();
         let verdict = if marker.exists() {
-            assert_eq!(output.status.code(), Some(0), "the agent ran, but: {stderr}");
+            assert_eq!(status.code(), Some(0), "the agent ran, but: {stderr}");
             Verdict::Ran { whole: self.read_back_is_whole() }
         } else {
-            let code = output.status.code();
+            let code = status.code();
             assert!(matches!(code, Some(13..=15)) || stderr.contains("exit code"), "exit code {code:?}: {stderr}");
             let step = stderr.split("failed at step ").nth(1).and_then(|s| s.split([' ', ':', ';']).next());
             Verdict::Refused { step: step.map(str::to_owned), stderr }

@@ -35,6 +35,9 @@ const LIES: [&str; 16] = [
     "landlock_restrict_self", "landlock_add_rule", "seccomp", "close_range", "unshare", "prctl", "prlimit64",
 ];
 
+/// The C library's own start: a process that fails there has not begun.
+const START: [&str; 6] = ["execve", "arch_prctl", "set_tid_address", "set_robust_list", "rseq", "brk"];
+
 #[test]
 fn every_call_of_a_launch_may_fail() {
     let _host = host();
@@ -46,13 +49,15 @@ fn every_call_of_a_launch_may_fail() {
     assert!(calls.iter().any(|(name, _)| name == "landlock_restrict_self"), "the trace saw no launch: {calls:?}");
     let mut steps = BTreeSet::new();
     let mut survived = BTreeSet::new();
-    for (name, count) in &calls {
+    for (name, count) in calls.iter().filter(|(name, _)| !START.contains(&name.as_str())) {
         for nth in 1..=*count {
             // Of the calls of the C library's start and of its allocator, the first few stand for all.
             if nth > 6 && !LAYERS.contains(&name.as_str()) && !["write", "prctl", "openat2", "openat"].contains(&name.as_str()) {
                 break;
             }
+            let begin = std::time::Instant::now();
             let verdict = rig.run(&Fault::Error { name, nth });
+            println!("{name} #{nth}: {} ms", begin.elapsed().as_millis());
             match verdict {
                 Verdict::Refused { step, stderr } => {
                     assert!(stderr.contains("no agent code ran"), "{name} #{nth}: {stderr}");

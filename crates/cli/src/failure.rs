@@ -4,6 +4,8 @@ use std::path::Path;
 
 use stockade_supervisor::RunError;
 
+use crate::screen::plain;
+
 /// Why a command did not do what was asked.
 #[derive(Debug)]
 pub struct Failure {
@@ -28,13 +30,14 @@ impl Failure {
     /// A file could not be used.
     #[must_use]
     pub fn file(doing: &str, path: &Path, error: &std::io::Error) -> Self {
-        Self { code: 1, message: format!("cannot {doing} {}: {error}", path.display()) }
+        Self { code: 1, message: plain(&format!("cannot {doing} {}: {error}", path.display())) }
     }
 }
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        Self { code: error.exit_code(), message: error.to_string() }
+        // It names files as they were given, and may quote what a jailed process said.
+        Self { code: error.exit_code(), message: plain(&error.to_string()) }
     }
 }
 

@@ -3,5 +3,6 @@
 pub mod args;
 pub mod commands;
 pub mod failure;
+pub mod say;
 pub mod screen;
 pub mod show;

@@ -1,12 +1,12 @@
 //! `stockade`: the command.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 use stockade_cli::args::{Args, Command};
 use stockade_cli::commands::{doctor, generate, journal, run};
 use stockade_cli::failure::Failure;
+use stockade_cli::say::say;
 use stockade_supervisor::janitor;
 
 fn main() -> ExitCode {
@@ -28,8 +28,7 @@ fn finish(result: Result<u8, Failure>) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             if !failure.message.is_empty() {
-                // With stderr closed the exit code is all that is left to say.
-                let _closed = writeln!(std::io::stderr().lock(), "stockade: {}", failure.message);
+                say(&format!("stockade: {}", failure.message));
             }
             ExitCode::from(failure.code)
         }

@@ -70,9 +70,10 @@ pub(crate) fn native(home: &Home, inputs: NativeInputs<'_>) -> Result<Order, Run
     draft.put("/proc", What::Proc);
     draft.allow("/proc", Access::Read);
     identity_files(&mut draft, &host);
-    if let Some(workspace) = inputs.workspace {
-        put_workspace(&mut draft, inputs.policy, workspace)?;
-    }
+    let has_workspace = match inputs.workspace {
+        Some(workspace) => put_workspace(&mut draft, inputs.policy, workspace)?,
+        None => false,
+    };
 
     draft.common_rlimits(inputs.policy.limits.files.into());
     draft.rlimit(libc::RLIMIT_FSIZE, inputs.policy.limits.file_size);
@@ -89,7 +90,7 @@ pub(crate) fn native(home: &Home, inputs: NativeInputs<'_>) -> Result<Order, Run
         program: home.program("stockade-init")?,
         argv,
         env: inputs.policy.env.iter().map(|(k, v)| format!("{k}={v}")).collect(),
-        cwd: if inputs.workspace.is_some() { WORKSPACE } else { "/tmp" },
+        cwd: if has_workspace { WORKSPACE } else { "/tmp" },
     })
 }
 
@@ -172,9 +173,9 @@ fn identity_files(draft: &mut Draft, host: &[(&str, &FsRule)]) {
     }
 }
 
-/// The workspace with the parts that `fs.read` and `fs.write` name, less what `fs.deny` names.
-fn put_workspace(draft: &mut Draft, policy: &Policy, workspace: &Workspace) -> Result<(), RunError> {
-    let source = draft.slot(workspace.share()?)?;
+/// The workspace with the parts that `fs.read` and `fs.write` name, less what `fs.deny` names. Without such a
+/// part it is not there at all.
+fn put_workspace(draft: &mut Draft, policy: &Policy, workspace: &Workspace) -> Result<bool, RunError> {
     let inside = |rules: &[FsRule]| -> Vec<String> {
         rules.iter().filter_map(|rule| match &rule.path {
             PathRule::Workspace(path) => Some(path.as_str().to_owned()),
@@ -183,8 +184,9 @@ fn put_workspace(draft: &mut Draft, policy: &Policy, workspace: &Workspace) -> R
     };
     let (read, write) = (inside(&policy.fs.read), inside(&policy.fs.write));
     if read.is_empty() && write.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
+    let source = draft.slot(workspace.share()?)?;
     let owner = workspace.owner;
     let read_only = write.is_empty();
     let what = What::Bind { source, read_only, no_exec: false, device: false, file: false, idmap: Some(owner) };
@@ -199,7 +201,7 @@ fn put_workspace(draft: &mut Draft, policy: &Policy, workspace: &Workspace) -> R
             deny(draft, workspace, path.as_str(), rule)?;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn join(inside: &str) -> String {

@@ -71,6 +71,8 @@ pub struct Finished {
     pub agent: Option<AgentExit>,
     /// What the shim counted.
     pub summary: Summary,
+    /// Bytes for stdout and stderr that nobody took in time.
+    pub undelivered: usize,
     /// The signal that interrupted it.
     pub interrupted_by: Option<i32>,
     /// Steps and when they were done.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::pipe2;
 use serde_json::{Value, json};
+use stockade_plan::step::Step;
 use stockade_wire::cell::{CellConfig, compile_exit};
 use stockade_wire::control::{Setup, ToShim, ToSupervisor};
 
@@ -94,7 +95,8 @@ pub(super) fn prepare(mut scene: Scene) -> Result<Ready, RunError> {
     let (shim, cell) = (begin(&scene.home, shim)?, begin(&scene.home, cell)?);
     let mut diagnostics = File::from(diagnostics);
 
-    let shim = Process { newborn: shim.finish()?, group: shim_group, status: None };
+    let shim = shim.finish().map_err(|error| workspaces_own(error, &scene))?;
+    let shim = Process { newborn: shim, group: shim_group, status: None };
     let shim_layers = attest(&shim.newborn, &shim.group, &scene.hierarchies, Moment::BeforeExec)?;
     shim.newborn.go()?;
     scene.clock.mark("shim launched");
@@ -111,6 +113,19 @@ pub(super) fn prepare(mut scene: Scene) -> Result<Ready, RunError> {
     let deadline = Instant::now() + Duration::from_millis(scene.request.policy.limits.wall_ms);
     scene.clock.mark("agent started");
     Ok(Ready { control, output, diagnostics, shim, cell, deadline, scene })
+}
+
+/// A workspace whose file system cannot be mounted as somebody else's is the workspace's fault.
+fn workspaces_own(error: RunError, scene: &Scene) -> RunError {
+    match (error, &scene.workspace) {
+        (RunError::Launch { step: Step::Tree, errno: Some(Errno::EINVAL), operand, .. }, Some(workspace)) if operand == "/workspace" => {
+            RunError::Workspace(format!(
+                "workspace {}: its file system takes no idmapped mount; use a folder on ext4, xfs, btrfs or tmpfs",
+                workspace.name.display()
+            ))
+        }
+        (other, _) => other,
+    }
 }
 
 /// What the cell's own program said on stderr when it could not begin.
@@ -310,14 +325,22 @@ impl Talk<'_> {
             workspace: self.scene.workspace.as_ref().map(|w| w.name.to_string_lossy().into_owned()).unwrap_or_default(),
         });
         let bundle = memfd::sealed("policy", &request.policy.bundle().encode())?;
-        self.control.send(&setup, &[bundle.as_fd()]).or_else(|e| self.shim_gone().map_or(Err(e), Err))?;
+        self.say(&setup, &[bundle.as_fd()])?;
         match self.next()? {
             ToSupervisor::Hello => {}
             other => return Err(out_of_order(&other)),
         }
         self.scene.clock.mark("shim ready");
         let listener = cell.newborn.listener.as_ref().ok_or_else(|| RunError::Internal("a cell without a listener".into()))?;
-        self.control.send(&ToShim::Listener { cell: 0 }, &[listener.as_fd()])
+        self.say(&ToShim::Listener { cell: 0 }, &[listener.as_fd()])
+    }
+
+    /// Tells the shim something, or says why that cannot be.
+    fn say(&mut self, message: &ToShim, fds: &[BorrowedFd<'_>]) -> Result<(), RunError> {
+        match self.control.send(message, fds) {
+            Err(RunError::Io { errno: Errno::EPIPE | Errno::ECONNRESET, .. }) => Err(self.shim_gone()),
+            other => other,
+        }
     }
 
     fn start(&mut self, agent: &Prepared, cell: &Process, mut enforcement: Value) -> Result<(), RunError> {
@@ -335,7 +358,7 @@ impl Talk<'_> {
                 map.insert("wasmtime".into(), wasm_layer(report));
             }
         }
-        self.control.send(&ToShim::Attested { enforcement }, &[])?;
+        self.say(&ToShim::Attested { enforcement }, &[])?;
         match self.next()? {
             ToSupervisor::Started => {}
             other => return Err(out_of_order(&other)),
@@ -364,26 +387,24 @@ impl Talk<'_> {
             }
             if talks {
                 return match self.control.receive()? {
+                    Some(ToSupervisor::KillCell { reason }) if reason.starts_with("journal:") => Err(RunError::Journal(reason)),
                     Some(ToSupervisor::KillCell { reason }) => Err(RunError::Component(reason)),
                     Some(message) => Ok(message),
-                    None => Err(self.shim_gone().unwrap_or_else(|| RunError::LaunchLost { what: "shim", detail: "it ended".into() })),
+                    None => Err(self.shim_gone()),
                 };
             }
         }
     }
 
     /// What a dead shim said last.
-    fn shim_gone(&mut self) -> Option<RunError> {
+    fn shim_gone(&mut self) -> RunError {
         let mut text = String::new();
         let _partial = self.diagnostics.take(MESSAGE).read_to_string(&mut text);
-        let text = text.trim();
-        if text.is_empty() {
-            return None;
+        match text.trim() {
+            "" => RunError::LaunchLost { what: "shim", detail: "it ended without a word".into() },
+            text if text.contains("journal:") => RunError::Journal(text.to_owned()),
+            text => RunError::LaunchLost { what: "shim", detail: text.to_owned() },
         }
-        Some(match text.contains("journal:") {
-            true => RunError::Journal(text.to_owned()),
-            false => RunError::LaunchLost { what: "shim", detail: text.to_owned() },
-        })
     }
 }
 

@@ -6,9 +6,11 @@ use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use stockade_policy::PathRule;
+
 use crate::cgroup::Hierarchies;
 use crate::error::{Doing, RunError};
-use crate::home::{Home, private_dir};
+use crate::home::{Home, record_dir, unrecordable};
 use crate::janitor::Janitor;
 use crate::planner::USER;
 use crate::reserve::{Note, Range, Reservation};
@@ -59,7 +61,8 @@ impl Scene {
         let signals = Signals::catch()?;
         let home = Home::open(request.state.as_deref())?;
         let landlock_abi = landlock_abi::choose(&request.policy.require.degrade_ok)?;
-        let workspace = request.workspace.as_deref().map(Workspace::open).transpose()?;
+        let writes = request.policy.fs.write.iter().any(|rule| matches!(rule.path, PathRule::Workspace(_)));
+        let workspace = request.workspace.as_deref().map(|path| Workspace::open(path, writes, &home.state)).transpose()?;
         let hierarchies = Hierarchies::find()?;
         clock.mark("host examined");
         let run = new_id()?;
@@ -72,32 +75,33 @@ impl Scene {
             v1: hierarchies.on_v1.iter().map(|(_, dir)| dir.clone()).collect(),
             journal: journal.clone(),
         };
-        reservation.write(&note)?;
+        // The janitor stands by before there is a note of anything to clean.
         let janitor = Janitor::start(&reservation)?;
+        reservation.write(&note)?;
         clock.mark("reserved");
         fs::create_dir(&note.v2).doing("create cgroup", &note.v2)?;
         hierarchies.enable_in(&note.v2)?;
-        private_dir(&folder)?;
+        record_dir(&folder)?;
         (request.notice)(&format!("run {run}"));
         Ok(Self { request, clock, signals, home, run, workspace, landlock_abi, hierarchies, journal, note, reservation, janitor })
     }
 
     /// Makes the journal's folder, lent to the shim.
     pub(super) fn lend_journal(&self) -> Result<OwnedFd, RunError> {
-        fs::DirBuilder::new().mode(0o700).create(&self.journal).doing("create", &self.journal)?;
+        fs::DirBuilder::new().mode(0o700).create(&self.journal).doing("create", &self.journal).map_err(unrecordable)?;
         let id = self.reservation.host_id(Range::Shim) + USER;
         chown(&self.journal, Some(id), Some(id)).doing("lend", &self.journal)?;
         fs::File::open(&self.journal).map(OwnedFd::from).doing("open", &self.journal)
     }
 
     /// Removes everything that is not the run's record. The processes must be gone.
-    pub(super) fn strike(self) -> Result<Clock, RunError> {
-        let Self { mut clock, note, reservation, janitor, .. } = self;
+    pub(super) fn strike(self) -> Result<(Clock, Signals), RunError> {
+        let Self { mut clock, note, reservation, janitor, signals, .. } = self;
         reclaim::all(&note)?;
         reservation.release()?;
         janitor.dismiss()?;
         clock.mark("reclaimed");
-        Ok(clock)
+        Ok((clock, signals))
     }
 }
 

@@ -18,6 +18,10 @@ use crate::run::{Agent, Finished};
 
 /// How long killed processes may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an agent's account may take through the shim after its cell has exited.
+const ACCOUNT: Duration = Duration::from_secs(10);
+/// How long a reader may take for what it was not given before the wall limit.
+const READER: Duration = Duration::from_secs(2);
 /// How long a shim may take for its last records.
 const FAREWELL: Duration = Duration::from_secs(30);
 
@@ -124,6 +128,7 @@ impl Run {
             Source::Diagnostics => self.relay_diagnostics(),
             Source::Cell => {
                 self.cell_gone = true;
+                self.ready.output.agent_gone();
                 Ok(())
             }
             Source::Pipe(i) => {
@@ -229,8 +234,15 @@ impl Run {
             WaitStatus::Signaled(_, signal, _) => ExitStatus::Signal(signal as i32),
             _ => ExitStatus::Signal(nix::libc::SIGKILL),
         };
-        // The agent's own account travels through the shim and may still be in the socket.
-        while !self.shim_gone && self.pending_message()? {
+        // The agent's own account travels through the shim and may still be on its way. A cell that was killed
+        // has given none; one that exited by itself has.
+        let awaited = self.ready.cell.status.is_none() && matches!(init, ExitStatus::Code(0..=2));
+        let deadline = Instant::now() + ACCOUNT;
+        while !self.shim_gone && self.agent.is_none() {
+            let left = if awaited { deadline.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+            if !self.pending_message(left)? {
+                break;
+            }
             self.hear()?;
         }
         let cell = &mut self.ready.cell;
@@ -248,9 +260,10 @@ impl Run {
         Ok(RunEnd { reason, status: Some(status), detail, output_bytes: output.seen, output_dropped: output.dropped })
     }
 
-    fn pending_message(&self) -> Result<bool, RunError> {
+    fn pending_message(&self, patience: Duration) -> Result<bool, RunError> {
         let mut fds = [PollFd::new(self.ready.control.as_fd(), PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::ZERO).map(|n| n > 0).doing("ask", "shim")
+        let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::ZERO);
+        poll(&mut fds, timeout).map(|n| n > 0).doing("ask", "shim")
     }
 
     /// Has the shim write its last records.
@@ -281,14 +294,15 @@ impl Run {
         }
         let _reaped = waitid(Id::PIDFd(self.ready.shim.newborn.pidfd.as_fd()), WaitPidFlag::WEXITED);
         self.ready.output.finish();
-        self.ready.output.streams.iter_mut().for_each(crate::output::Stream::drain);
         let recorded = self.farewell.is_some();
         let summary = self.farewell.unwrap_or_default();
-        let Ready { scene, control, .. } = self.ready;
+        let Ready { scene, control, output, deadline, .. } = self.ready;
         drop(control);
         let native = matches!(scene.request.agent, Agent::Native { .. });
         let (run, journal) = (scene.run.clone(), scene.journal.clone());
-        let clock = scene.strike()?;
+        let (clock, signals) = scene.strike()?;
+        // All of the run is gone; a reader that does not read holds nothing but this.
+        let undelivered = output.deliver(deadline.max(Instant::now() + READER), signals.as_fd());
         if !recorded {
             return Err(RunError::Journal(format!(
                 "run {run} ended ({:?}: {}) and its shim did not finish its journal in {}; see stockade journal verify",
@@ -299,6 +313,6 @@ impl Run {
             self.agent = None;
         }
         end.detail = end.detail.trim().to_owned();
-        Ok(Finished { run, journal, end, agent: self.agent, summary, interrupted_by: self.interrupted_by, clock })
+        Ok(Finished { run, journal, end, agent: self.agent, summary, undelivered, interrupted_by: self.interrupted_by, clock })
     }
 }

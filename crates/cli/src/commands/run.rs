@@ -1,6 +1,6 @@
 //! `stockade run`.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 
 use stockade_supervisor::run::{Agent, Clock, Filter, Finished, Request, run as run_agent};
@@ -8,6 +8,7 @@ use stockade_wire::control::Reason;
 
 use crate::args::Run;
 use crate::failure::Failure;
+use crate::say::say;
 use crate::screen::{Sanitizer, plain};
 
 /// Runs one agent to its end; the exit code says how it ended.
@@ -43,11 +44,6 @@ pub fn run(args: Run) -> Result<u8, Failure> {
         say(&timings(&finished.clock));
     }
     Ok(finished.exit_code())
-}
-
-/// A closed stderr is no reason to stop.
-fn say(line: &str) {
-    let _closed = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 fn filter(raw: bool) -> Filter {
@@ -89,10 +85,15 @@ fn conclude(finished: &Finished) {
         Reason::Interrupted => "interrupted",
         Reason::Killed => "killed by stockade",
     };
-    let detail = if end.detail.is_empty() { String::new() } else { format!(": {}", plain(&end.detail)) };
-    say(&format!("{reason}{detail}"));
+    let mut lines = end.detail.lines().map(plain);
+    let first = lines.next().map(|line| format!(": {line}")).unwrap_or_default();
+    say(&format!("{reason}{first}"));
+    lines.for_each(|line| say(&line));
     if end.output_dropped > 0 {
         say(&format!("output: {} of {} bytes dropped (limits.output)", end.output_dropped, end.output_bytes));
+    }
+    if finished.undelivered > 0 {
+        say(&format!("output: {} bytes were not taken by the reader in time", finished.undelivered));
     }
     say(&format!(
         "{} tool calls, {} denied; {} syscalls denied by the shim",
