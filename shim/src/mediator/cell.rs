@@ -126,6 +126,8 @@ impl Mediator {
     pub(super) fn channel_failed(&mut self, error: FrameError) -> Result<(), ShimError> {
         match error {
             FrameError::Closed => {
+                // What it said before it went counts: its own account of its end is last.
+                self.drain_channel()?;
                 self.close_channel();
                 Ok(())
             }
