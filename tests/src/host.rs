@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{Flock, FlockArg};
+
 /// First host id that runs are given (`stockade_supervisor::FIRST_HOST_ID`).
 const FIRST_HOST_ID: u32 = 1_900_000_000;
 /// Ids of all runs.
@@ -70,6 +72,26 @@ write = ["@workspace"]
     path
 }
 
+/// The host for oneself: "nothing is left" is a statement about all of it.
+#[derive(Debug)]
+pub struct Alone {
+    _lock: Flock<fs::File>,
+}
+
+impl Alone {
+    /// Waits until no other test has it; tests of other programs wait, too.
+    ///
+    /// # Panics
+    /// If the lock cannot be had.
+    #[must_use]
+    #[allow(clippy::expect_used, reason = "a test that is not alone would see what others do")]
+    pub fn on_this_host() -> Self {
+        let file = fs::File::options().create(true).truncate(false).write(true).open("/run/stockade-tests.lock");
+        let lock = Flock::lock(file.expect("open the tests' lock"), FlockArg::LockExclusive);
+        Self { _lock: lock.map_err(|(_, errno)| errno).expect("lock") }
+    }
+}
+
 /// What runs have left on this host.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Left {
@@ -87,7 +109,7 @@ impl Left {
     /// Looks.
     #[must_use]
     pub fn now() -> Self {
-        Self { processes: processes(), cgroups: cgroups(), reservations: list(Path::new("/run/stockade/ids")), mounts: mounts() }
+        Self { processes: processes(), cgroups: cgroups(), reservations: reservations(), mounts: mounts() }
     }
 
     /// Fails the test if something is left.
@@ -127,6 +149,15 @@ fn cgroups() -> Vec<PathBuf> {
 fn mounts() -> Vec<String> {
     let text = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     text.lines().filter(|line| line.contains("stockade") && !line.starts_with("/dev/")).map(str::to_owned).collect()
+}
+
+/// An empty file that nobody has locked reserves nothing: it is a name that the next run takes.
+fn reservations() -> Vec<PathBuf> {
+    let taken = |path: &PathBuf| {
+        let Ok(file) = fs::File::open(path) else { return false };
+        file.metadata().is_ok_and(|m| m.len() > 0) || Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err()
+    };
+    list(Path::new("/run/stockade/ids")).into_iter().filter(taken).collect()
 }
 
 fn list(dir: &Path) -> Vec<PathBuf> {
