@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 use nix::sys::stat::{SFlag, fstat};
 use stockade_policy::bundle::MAX_BUNDLE;
-use stockade_policy::{Bundle, Decider};
+use stockade_policy::Bundle;
 use stockade_wire::control::{Setup, ToShim};
 
 use crate::control::Control;
@@ -48,11 +48,11 @@ pub fn check_socket(fd: i32, socket: &impl AsFd, wanted: SockType) -> Result<(),
     }
 }
 
-/// Waits for the setup message and loads the policy that comes with it.
+/// Waits for the setup message and reads the policy bundle that comes with it.
 ///
 /// # Errors
 /// [`ShimError::Setup`], or what is wrong with the control socket.
-pub fn receive_setup(control: &mut Control) -> Result<(Setup, Decider), ShimError> {
+pub fn receive_setup(control: &mut Control) -> Result<(Setup, Bundle), ShimError> {
     let deadline = Instant::now() + PATIENCE;
     let received = loop {
         if let Some(received) = control.receive()? {
@@ -67,8 +67,7 @@ pub fn receive_setup(control: &mut Control) -> Result<(Setup, Decider), ShimErro
         .map_err(|fds| ShimError::Setup(format!("{} descriptors came with it, not the policy's one", fds.len())))?;
     let bytes = read_sealed(&memfd).map_err(ShimError::Setup)?;
     let bundle = Bundle::decode(&bytes).map_err(|e| ShimError::Setup(e.to_string()))?;
-    let decider = Decider::new(&bundle).map_err(|e| ShimError::Setup(format!("policy bundle: {e}")))?;
-    Ok((setup, decider))
+    Ok((setup, bundle))
 }
 
 fn wait_readable(fd: BorrowedFd<'_>, deadline: Instant) -> Result<(), ShimError> {

@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod channel;
 pub mod control;
+mod decisions;
 pub mod doors;
 pub mod error;
 pub mod exec;

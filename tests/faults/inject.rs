@@ -26,6 +26,8 @@ pub enum Fault<'a> {
 pub enum Verdict {
     /// No agent code ran. The step, if the error names one.
     Refused { step: Option<String>, stderr: String },
+    /// Every layer was closed and read back; what was executed then failed before the agent's program did anything.
+    AfterExec,
     /// It ran; whether every layer of the read-back is in place.
     Ran { whole: bool },
 }
@@ -109,7 +111,11 @@ impl Rig {
             Verdict::Ran { whole: self.read_back_is_whole() }
         } else {
             let code = status.code();
-            assert!(matches!(code, Some(13..=15)) || stderr.contains("exit code"), "exit code {code:?}: {stderr}");
+            // The tracer follows through the exec: a fault may also hit stockade-init, whose failure is the run's.
+            if matches!(code, Some(20 | 21)) {
+                return Verdict::AfterExec;
+            }
+            assert!(matches!(code, Some(13..=15)), "exit code {code:?}: {stderr}");
             let step = stderr.split("failed at step ").nth(1).and_then(|s| s.split([' ', ':', ';']).next());
             Verdict::Refused { step: step.map(str::to_owned), stderr }
         };

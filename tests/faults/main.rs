@@ -10,17 +10,9 @@ mod inject;
 mod trace;
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard};
 
 use inject::{Fault, Rig, Verdict};
-use stockade_tests::host::{Left, skip_unless};
-
-/// One at a time: "nothing is left" is a statement about the host.
-static HOST: Mutex<()> = Mutex::new(());
-
-fn host() -> MutexGuard<'static, ()> {
-    HOST.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
+use stockade_tests::host::{Alone, Left, skip_unless};
 
 /// Calls without which a layer is not closed. None of them may fail unnoticed.
 const LAYERS: [&str; 24] = [
@@ -40,7 +32,7 @@ const START: [&str; 6] = ["execve", "arch_prctl", "set_tid_address", "set_robust
 
 #[test]
 fn every_call_of_a_launch_may_fail() {
-    let _host = host();
+    let _alone = Alone::on_this_host();
     if skip_unless("every_call_of_a_launch_may_fail", &["strace"]) {
         return;
     }
@@ -55,14 +47,13 @@ fn every_call_of_a_launch_may_fail() {
             if nth > 6 && !LAYERS.contains(&name.as_str()) && !["write", "prctl", "openat2", "openat"].contains(&name.as_str()) {
                 break;
             }
-            let begin = std::time::Instant::now();
             let verdict = rig.run(&Fault::Error { name, nth });
-            println!("{name} #{nth}: {} ms", begin.elapsed().as_millis());
             match verdict {
                 Verdict::Refused { step, stderr } => {
                     assert!(stderr.contains("no agent code ran"), "{name} #{nth}: {stderr}");
                     steps.extend(step);
                 }
+                Verdict::AfterExec => {}
                 Verdict::Ran { whole } => {
                     assert!(whole, "{name} #{nth} failed, the agent ran, and a layer is missing from the read-back");
                     assert!(!LAYERS.contains(&name.as_str()), "{name} #{nth} failed and nobody noticed");
@@ -85,7 +76,7 @@ fn every_call_of_a_launch_may_fail() {
 
 #[test]
 fn a_kernel_that_lies_is_found_out() {
-    let _host = host();
+    let _alone = Alone::on_this_host();
     if skip_unless("a_kernel_that_lies_is_found_out", &["strace"]) {
         return;
     }
@@ -97,6 +88,7 @@ fn a_kernel_that_lies_is_found_out() {
         for nth in 1..=*count {
             match rig.run(&Fault::Lie { name, nth }) {
                 Verdict::Refused { .. } => caught += 1,
+                Verdict::AfterExec => {}
                 Verdict::Ran { whole } => assert!(whole, "{name} #{nth} lied, the agent ran, and the read-back is not whole"),
             }
             Left::now().assert_nothing(&format!("a lying {name} #{nth}"));

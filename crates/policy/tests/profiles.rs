@@ -33,10 +33,10 @@ fn native_cells_get_what_programs_need_and_no_more() {
         ("clone3", &[], ENOSYS),
         ("unshare", &[0], Action::Notify),
         ("setns", &[], Action::Notify),
-        // Unix sockets only; the family is compared whole.
-        ("socket", &[1, 1], Action::Allow),
-        ("socket", &[1, 2 | 0o2004000], Action::Allow),
-        ("socket", &[1, 5], Action::Allow),
+        // No socket but connected pairs: a path name in the workspace may lead to a service of the host.
+        ("socket", &[1, 1], Action::Notify),
+        ("socket", &[1, 2 | 0o2004000], Action::Notify),
+        ("socket", &[1, 5], Action::Notify),
         ("socket", &[1, 3], Action::Notify),
         ("socket", &[1 | HIGH, 1], Action::Notify),
         ("socket", &[2, 1], Action::Notify),
@@ -46,6 +46,8 @@ fn native_cells_get_what_programs_need_and_no_more() {
         ("socket", &[38, 5], Action::Notify),
         ("socket", &[40, 1], Action::Notify),
         ("socketpair", &[1, 1], Action::Allow),
+        ("socketpair", &[1, 2], Action::Notify),
+        ("socketpair", &[2, 1], Action::Notify),
         // The kernel reads 32 bits of the command, so high bits must not hide one.
         ("ioctl", &[0, 0x5401], Action::Allow),
         ("ioctl", &[0, 0x5401 | HIGH], Action::Allow),

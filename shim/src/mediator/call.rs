@@ -34,14 +34,14 @@ impl Mediator {
     /// Serves one call of the cell, up to its answer or, for `exec`, up to the launch.
     pub(super) fn call(&mut self, id: u64, tool: &str, text: &[u8]) -> Result<(), ShimError> {
         let begun = Instant::now();
-        let allowed = self.decider.bundle().calls;
+        let allowed = self.decisions.bundle().calls;
         if self.calls.decided >= allowed {
             return self.over_limit(id, tool, text, allowed);
         }
         self.calls.decided += 1;
         let args = bounded(text);
         let decision = match &args {
-            Ok(args) => self.decide(tool, args),
+            Ok(args) => self.decide(tool, args)?,
             Err(problem) => invalid(problem),
         };
         let args = args.unwrap_or_else(|_| digest(text));
@@ -66,15 +66,15 @@ impl Mediator {
         }
     }
 
-    fn decide(&self, tool: &str, args: &Value) -> Decision {
+    fn decide(&mut self, tool: &str, args: &Value) -> Result<Decision, ShimError> {
         let request = stockade_policy::Request { tool, args };
-        match self.decider.decide(&request) {
+        Ok(match self.decisions.decider()?.decide(&request) {
             Verdict::Deny(denial) => refused(&denial),
             Verdict::Allow(grant) => match Inputs::of(grant.call(), args) {
                 Ok(inputs) => Decision::Granted(grant, inputs),
                 Err(problem) => invalid(&problem),
             },
-        }
+        })
     }
 
     fn over_limit(&mut self, id: u64, tool: &str, text: &[u8], allowed: u64) -> Result<(), ShimError> {
@@ -112,7 +112,7 @@ impl Mediator {
             rules,
             reason,
             layer: layer.to_owned(),
-            policy_digest: self.decider.bundle().digest.clone(),
+            policy_digest: self.decisions.bundle().digest.clone(),
         }))
     }
 
@@ -125,7 +125,7 @@ impl Mediator {
         timeout_ms: Option<u64>,
         begun: Instant,
     ) -> Result<(), ShimError> {
-        let bundle = self.decider.bundle();
+        let bundle = self.decisions.bundle();
         let rule = grant.exec().and_then(|exec| bundle.exec.iter().find(|rule| rule.id == exec));
         let Some(rule) = rule else {
             let answer = Answer::error(Status::Failed, "internal", "the grant names no command of the policy");

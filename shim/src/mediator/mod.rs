@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use nix::poll::PollFlags;
 use serde_json::json;
 use stockade_journal::{Record, Writer};
-use stockade_policy::Decider;
 use stockade_wire::control::{CellId, RunEnd, Setup, ToSupervisor};
 
 use crate::channel::Channel;
 use crate::control::Control;
+use crate::decisions::Decisions;
 use crate::doors::{self, Doors};
 use crate::error::ShimError;
 use crate::exec::{Due, ToolRun};
@@ -36,7 +36,7 @@ const CLOSED_PATIENCE: Duration = Duration::from_secs(5);
 struct Mediator {
     control: Control,
     ledger: Ledger,
-    decider: Decider,
+    decisions: Decisions,
     setup: Setup,
     workspace: Option<Workspace>,
     /// The wasm cell's channel while it is open.
@@ -76,7 +76,7 @@ struct Calls {
 /// [`ShimError`]; [`ShimError::exit_code`] is the process's.
 pub fn run(doors: Doors) -> Result<(), ShimError> {
     let mut control = Control::new(doors.control);
-    let (setup, decider) = doors::receive_setup(&mut control)?;
+    let (setup, bundle) = doors::receive_setup(&mut control)?;
     match (setup.kind.as_str(), &doors.cell) {
         ("wasm", Some(_)) | ("native", None) => {}
         ("wasm", None) => return Err(missing_cell()),
@@ -86,8 +86,7 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
         }
         (other, _) => return Err(ShimError::Setup(format!("unknown kind {other:?}; known are wasm and native"))),
     }
-    let bundle = decider.bundle();
-    let workspace = doors.workspace.map(|root| Workspace::new(root, bundle)).transpose();
+    let workspace = doors.workspace.map(|root| Workspace::new(root, &bundle)).transpose();
     let workspace = workspace.map_err(ShimError::Setup)?;
     if workspace.is_none() && !setup.workspace.is_empty() {
         return Err(ShimError::Setup(format!(
@@ -98,10 +97,14 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
     let ledger = Ledger::new(Writer::create(doors.journal)?);
     let logs = LogBudget::new(bundle.output);
     control.send(&ToSupervisor::Hello)?;
+    let mut decisions = Decisions::new(bundle);
+    if doors.cell.is_some() {
+        decisions.decider()?;
+    }
     let mediator = Mediator {
         control,
         ledger,
-        decider,
+        decisions,
         setup,
         workspace,
         channel: doors.cell.map(Channel::new),
