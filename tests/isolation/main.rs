@@ -20,4 +20,6 @@ mod bad_component;
 mod bad_policy;
 mod bad_surroundings;
 mod bad_workspace;
+mod reclaim;
 mod rig;
+mod victims;

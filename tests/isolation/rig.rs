@@ -301,6 +301,11 @@ impl Running {
         String::from_utf8_lossy(&contents(self.files[1].try_clone().unwrap())).into_owned()
     }
 
+    /// What it has written to stdout so far.
+    pub fn wrote(&self) -> String {
+        String::from_utf8_lossy(&contents(self.files[0].try_clone().unwrap())).into_owned()
+    }
+
     /// Waits, without sleeping, until something is the case.
     pub fn until(&mut self, what: &str, mut is: impl FnMut(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
