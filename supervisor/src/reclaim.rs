@@ -12,6 +12,9 @@ use crate::reserve::Note;
 
 /// How long killed processes may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What a journal's folder holds from its beginning.
+const FIRST_SEGMENT: &str = "00000001.jsonl";
+const BLOBS: &str = "blobs";
 /// How long a shim may take to write its last record after its supervisor died.
 const LAST_RECORD: Duration = Duration::from_secs(3);
 
@@ -26,11 +29,22 @@ pub(crate) fn all(note: &Note) -> Result<(), RunError> {
         remove_v1(folder, &note.run)?;
     }
     seal_journal(&note.journal)?;
-    // A run that never began has no record to keep: its empty folders go. Others refuse to.
-    for folder in note.journal.ancestors().take(2) {
-        let _kept_or_gone = fs::remove_dir(folder);
-    }
+    forget_if_unrecorded(&note.journal);
     Ok(())
+}
+
+/// A run that never began has no record to keep: its empty file and folders go. Whatever holds something
+/// refuses to.
+fn forget_if_unrecorded(journal: &Path) {
+    let first = journal.join(FIRST_SEGMENT);
+    if fs::symlink_metadata(&first).is_ok_and(|meta| meta.len() == 0) {
+        let _kept = fs::remove_file(&first);
+    }
+    if !first.exists() {
+        for folder in [journal.join(BLOBS).as_path(), journal].into_iter().chain(journal.parent()) {
+            let _kept_or_gone = fs::remove_dir(folder);
+        }
+    }
 }
 
 /// Removes the run's groups from one v1 hierarchy.

@@ -304,10 +304,9 @@ impl Run {
         // All of the run is gone; a reader that does not read holds nothing but this.
         let undelivered = output.deliver(deadline.max(Instant::now() + READER), signals.as_fd());
         if !recorded {
-            return Err(RunError::Journal(format!(
-                "run {run} ended ({:?}: {}) and its shim did not finish its journal in {}; see stockade journal verify",
-                end.reason, end.detail, journal.display()
-            )));
+            // The agent ran, so this is no refusal; but without a last record it is no other end either.
+            end.detail = format!("{}; its shim did not finish the journal in {}, see stockade journal verify", end.detail, journal.display());
+            end.reason = Reason::Killed;
         }
         if native {
             self.agent = None;

@@ -95,6 +95,9 @@ fn conclude(finished: &Finished) {
     if finished.undelivered > 0 {
         say(&format!("output: {} bytes were not taken by the reader in time", finished.undelivered));
     }
+    if summary.head.is_empty() {
+        return say(&format!("its last record was not written: stockade journal show {}", finished.run));
+    }
     say(&format!(
         "{} tool calls, {} denied; {} syscalls denied by the shim",
         summary.calls, summary.denied, summary.syscalls
