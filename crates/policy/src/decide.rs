@@ -198,7 +198,9 @@ impl Decider {
     }
 
     fn misfit(&self, tool: Tool, error: &ArgError) -> Denial {
-        self.refusal("schema", tool.name().to_owned(), error.to_string())
+        // The object names the tool already.
+        let reason = ArgError { tool: None, ..error.clone() }.to_string();
+        self.refusal("schema", tool.name().to_owned(), reason)
     }
 
     fn denial(&self, call: &ToolCall, outcome: Outcome) -> Denial {

@@ -83,7 +83,10 @@ impl Diagnostic {
         let name = self.file.escape_debug().to_string();
         let help = self.help.as_ref().map(|h| Element::from(Level::HELP.message(h.as_str())));
         let Some(place) = &self.place else {
-            let group = Level::ERROR.primary_title(format!("{name}: {}", self.message)).elements(help);
+            // What is wrong with the file itself begins with its name.
+            let named = self.message.starts_with(&format!("{name} "));
+            let title = if named { self.message.clone() } else { format!("{name}: {}", self.message) };
+            let group = Level::ERROR.primary_title(title).elements(help);
             return renderer.render(&[group]);
         };
         let snippet = Snippet::source(&place.source.text)

@@ -22,7 +22,10 @@ pub(crate) fn digest(policy: &Resolved, rules: &[Rule]) -> String {
     };
     let mut exec: Vec<Value> = policy.exec.iter().map(|(e, _)| json!([e.id, e.command, e.wall_ms])).collect();
     exec.sort_by_key(ToString::to_string);
-    let mut rules: Vec<Value> = rules.iter().map(|r| json!([r.id, r.kind, cedar(&r.cedar)])).collect();
+    // What this crate generates has one spelling; only what people write must be read for its meaning.
+    let written = !policy.cedar.is_empty();
+    let meaning = |text: &str| if written { cedar(text) } else { Value::String(text.to_owned()) };
+    let mut rules: Vec<Value> = rules.iter().map(|r| json!([r.id, r.kind, meaning(&r.cedar)])).collect();
     rules.sort_by_key(ToString::to_string);
     let form = json!([
         policy.id, policy.require, policy.limits,

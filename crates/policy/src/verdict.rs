@@ -108,6 +108,12 @@ impl Denial {
     }
 }
 
+/// Text without controls. Quotes stay as they are: an object may be JSON.
+fn one_line(text: &str) -> String {
+    let visible = |c: char| if matches!(c, '"' | '\'' | '\\') { c.to_string() } else { c.escape_debug().to_string() };
+    text.chars().map(visible).collect()
+}
+
 impl std::fmt::Display for Denial {
     /// One paragraph for the operator.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -116,7 +122,7 @@ impl std::fmt::Display for Denial {
         if let Some(origin) = &self.origin {
             write!(f, ", {origin}")?;
         }
-        write!(f, "): {}: {}", self.object.escape_debug(), self.reason)?;
+        write!(f, "): {}: {}", one_line(&self.object), self.reason)?;
         match &self.fix {
             Some(fix) => write!(f, "; to allow it, {fix}"),
             None if self.fixable => Ok(()),
