@@ -8,8 +8,8 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 use nix::sys::stat::{SFlag, fstat};
-use stockade_policy::bundle::MAX_BUNDLE;
 use stockade_policy::Bundle;
+use stockade_policy::bundle::MAX_BUNDLE;
 use stockade_wire::control::{Setup, ToShim};
 
 use crate::control::Control;

@@ -97,7 +97,11 @@ impl std::fmt::Display for RunError {
                 write!(f, "launch of the {what} did not come to an end: {detail}; no agent code ran")
             }
             Self::Attestation { what, mismatches } => {
-                write!(f, "the {what} was killed before agent code ran: what the kernel reports is not what was planned: {}. Do not run agents on this host before this is understood", mismatches.join("; "))
+                write!(
+                    f,
+                    "the {what} was killed before agent code ran: what the kernel reports is not what was planned: {}. Do not run agents on this host before this is understood",
+                    mismatches.join("; ")
+                )
             }
             Self::Io { doing, path, errno } => write!(f, "{doing} {}: {}", path.display(), errno.desc()),
             Self::Interrupted(signal) => write!(f, "signal {signal} came before agent code ran"),

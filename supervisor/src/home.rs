@@ -100,7 +100,9 @@ pub(crate) fn record_dir(path: &Path) -> Result<(), RunError> {
 /// What cannot be made in the state folder is a journal that cannot be kept.
 pub(crate) fn unrecordable(error: RunError) -> RunError {
     match error {
-        RunError::Io { .. } => RunError::Journal(format!("{error}; a run is recorded or does not happen: make room there, or name another folder with --state")),
+        RunError::Io { .. } => RunError::Journal(format!(
+            "{error}; a run is recorded or does not happen: make room there, or name another folder with --state"
+        )),
         other => other,
     }
 }

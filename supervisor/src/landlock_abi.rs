@@ -11,7 +11,9 @@ const NEWEST: u8 = 6;
 /// The ABI to enforce, or the layers that this kernel lacks and the policy does not give up.
 pub(crate) fn choose(degrade_ok: &[String]) -> Result<u8, RunError> {
     let Some(kernel) = (1..=NEWEST).rev().find(|abi| has(*abi)) else {
-        return Err(RunError::Host("this kernel has no Landlock; boot with lsm=landlock,… (see stockade doctor)".into()));
+        return Err(RunError::Host(
+            "this kernel has no Landlock; boot with lsm=landlock,… (see stockade doctor)".into(),
+        ));
     };
     let given_up = |name: &str| degrade_ok.iter().any(|d| d == name);
     let missing: Vec<_> =
@@ -29,7 +31,9 @@ pub(crate) fn choose(degrade_ok: &[String]) -> Result<u8, RunError> {
 fn has(abi: u8) -> bool {
     let known = ABI::from(i32::from(abi));
     let ask = || {
-        let mut ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(AccessFs::from_all(known))?;
+        let mut ruleset = Ruleset::default()
+            .set_compatibility(CompatLevel::HardRequirement)
+            .handle_access(AccessFs::from_all(known))?;
         if abi >= 4 {
             ruleset = ruleset.handle_access(AccessNet::from_all(known))?;
         }

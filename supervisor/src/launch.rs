@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
-};
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
 use nix::unistd::Pid;
 use stockade_plan::report::{GO, MESSAGE, Report};
 use stockade_plan::step::Step;
@@ -70,10 +68,13 @@ pub(crate) fn begin(home: &Home, order: Order) -> Result<Pending, RunError> {
     drop(home.program("stockade-launcher")?);
     let bytes = plan.encode();
     if bytes.len() > MAX_PLAN {
-        return Err(RunError::Policy(format!("the plan of the {what} is {} bytes, over {MAX_PLAN}; list fewer paths", bytes.len())));
+        return Err(RunError::Policy(format!(
+            "the plan of the {what} is {} bytes, over {MAX_PLAN}; list fewer paths",
+            bytes.len()
+        )));
     }
-    let (ours, theirs) =
-        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).doing("make", "launch socket")?;
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+        .doing("make", "launch socket")?;
     let launcher = Command::new(&path)
         .env_clear()
         .stdin(Stdio::from(theirs))

@@ -111,7 +111,8 @@ impl Output {
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
             let mut fds = vec![PollFd::new(signals, PollFlags::POLLIN)];
             let waiting = self.streams.iter().enumerate().filter(|(_, s)| !s.pending.is_empty());
-            let waiting: Vec<_> = waiting.map(|(i, s)| (i, PollFd::new(s.target.as_fd(), PollFlags::POLLOUT))).collect();
+            let waiting: Vec<_> =
+                waiting.map(|(i, s)| (i, PollFd::new(s.target.as_fd(), PollFlags::POLLOUT))).collect();
             fds.extend(waiting.iter().map(|(_, fd)| fd.clone()));
             match poll(&mut fds, timeout) {
                 Err(Errno::EINTR) => continue,
@@ -122,7 +123,8 @@ impl Output {
             if ready.next() == Some(true) {
                 break;
             }
-            let writable: Vec<usize> = waiting.iter().map(|(i, _)| *i).zip(ready).filter_map(|(i, ready)| ready.then_some(i)).collect();
+            let writable: Vec<usize> =
+                waiting.iter().map(|(i, _)| *i).zip(ready).filter_map(|(i, ready)| ready.then_some(i)).collect();
             for i in writable {
                 self.turn(i, false, true);
             }
@@ -136,7 +138,8 @@ impl Stream {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).doing("make", "output pipe")?;
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing("set up", "output pipe")?;
         let target = target.try_clone_to_owned().doing("open", "standard output")?;
-        let stream = Self { pipe: Some(reader.into()), pending: Vec::new(), room: PENDING, target, broken: false, filter };
+        let stream =
+            Self { pipe: Some(reader.into()), pending: Vec::new(), room: PENDING, target, broken: false, filter };
         Ok((stream, writer))
     }
 

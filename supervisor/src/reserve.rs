@@ -83,7 +83,8 @@ impl Reservation {
         sweep(&mut |text| news.push(text))?;
         for slot in 0..MAX_RUNS {
             let path = folder().join(slot.to_string());
-            let file = File::options().create(true).truncate(false).read(true).write(true).open(&path).doing("open", &path)?;
+            let file =
+                File::options().create(true).truncate(false).read(true).write(true).open(&path).doing("open", &path)?;
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(file) if file.metadata().doing("examine", &path)?.len() == 0 => {
                     return Ok(Self { file, path, slot });
@@ -132,7 +133,10 @@ pub(crate) fn release(path: &Path) -> Result<(), RunError> {
 /// Reads a reservation's note; `None` if nothing had been written, so nothing had been made.
 pub(crate) fn read_note(file: &mut File) -> Result<Option<Note>, RunError> {
     let mut text = String::new();
-    file.rewind().and_then(|()| file.read_to_string(&mut text)).map_err(|e| errno_of(&e)).doing("read", "reservation")?;
+    file.rewind()
+        .and_then(|()| file.read_to_string(&mut text))
+        .map_err(|e| errno_of(&e))
+        .doing("read", "reservation")?;
     if text.is_empty() {
         return Ok(None);
     }
@@ -146,7 +150,9 @@ fn sweep(tell: &mut impl FnMut(String)) -> Result<(), RunError> {
         let Ok(file) = File::options().read(true).write(true).open(&path) else { continue };
         let Ok(mut file) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { continue };
         let cleaned = read_note(&mut file).and_then(|note| match note {
-            Some(note) => reclaim::all(&note).map(|()| tell(format!("cleaned up after run {}, which ended with its machine or supervisor", note.run))),
+            Some(note) => reclaim::all(&note).map(|()| {
+                tell(format!("cleaned up after run {}, which ended with its machine or supervisor", note.run))
+            }),
             None => Ok(()),
         });
         match cleaned {

@@ -23,7 +23,8 @@ pub(crate) struct Workspace {
 
 /// Places that are not somebody's work.
 const SYSTEM: [&str; 15] = [
-    "/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var", "/home",
+    "/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var",
+    "/home",
 ];
 
 impl Workspace {
@@ -35,19 +36,25 @@ impl Workspace {
             .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
         let fd = openat2(AT_FDCWD, path, how).map_err(|errno| match errno {
-            Errno::ENOENT => refuse("it does not exist; create it, owned by the user whose files the agent may change".into()),
+            Errno::ENOENT => {
+                refuse("it does not exist; create it, owned by the user whose files the agent may change".into())
+            }
             Errno::ELOOP => refuse("it is a symbolic link; name the folder itself".into()),
             Errno::ENOTDIR => refuse("it is not a directory (or it is a symbolic link); name the folder itself".into()),
             errno => refuse(errno.desc().into()),
         })?;
         let dir = File::from(fd);
         let name = fs::canonicalize(path).doing("resolve", path)?;
-        if SYSTEM.iter().any(|s| Path::new(s) == name) || ["/proc", "/sys", "/dev"].iter().any(|s| name.starts_with(s)) {
+        if SYSTEM.iter().any(|s| Path::new(s) == name) || ["/proc", "/sys", "/dev"].iter().any(|s| name.starts_with(s))
+        {
             return Err(refuse("it is a folder of the system; make one for the agent".into()));
         }
         let state = fs::canonicalize(state).doing("resolve", state)?;
         if name.starts_with(&state) || state.starts_with(&name) {
-            return Err(refuse(format!("Stockade's own folder {} would be in the agent's reach; make another one for the agent", state.display())));
+            return Err(refuse(format!(
+                "Stockade's own folder {} would be in the agent's reach; make another one for the agent",
+                state.display()
+            )));
         }
         let system = fstatvfs(&dir).doing("examine", path)?;
         if writes && system.flags().contains(FsFlags::ST_RDONLY) {

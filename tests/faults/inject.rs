@@ -79,7 +79,9 @@ impl Rig {
     pub fn run(&self, fault: &Fault<'_>) -> Verdict {
         let launcher = self.path("launcher");
         let strace = match fault {
-            Fault::Error { name, nth } => format!("-o /dev/null -e trace={name} -e inject={name}:error=EPERM:when={nth}"),
+            Fault::Error { name, nth } => {
+                format!("-o /dev/null -e trace={name} -e inject={name}:error=EPERM:when={nth}")
+            }
             Fault::Lie { name, nth } => format!("-o /dev/null -e trace={name} -e inject={name}:retval=0:when={nth}"),
             Fault::Watch { log } => format!("-ff -o {}", log.display()),
         };

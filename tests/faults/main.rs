@@ -16,15 +16,50 @@ use stockade_tests::host::{Alone, Left, skip_unless};
 
 /// Calls without which a layer is not closed. None of them may fail unnoticed.
 const LAYERS: [&str; 24] = [
-    "clone3", "unshare", "setgroups", "setresuid", "setresgid", "setsid", "sethostname", "mount", "umount2", "pivot_root",
-    "open_tree", "move_mount", "mount_setattr", "fsopen", "fsconfig", "fsmount", "capset", "landlock_create_ruleset",
-    "landlock_add_rule", "landlock_restrict_self", "seccomp", "close_range", "dup3", "execveat",
+    "clone3",
+    "unshare",
+    "setgroups",
+    "setresuid",
+    "setresgid",
+    "setsid",
+    "sethostname",
+    "mount",
+    "umount2",
+    "pivot_root",
+    "open_tree",
+    "move_mount",
+    "mount_setattr",
+    "fsopen",
+    "fsconfig",
+    "fsmount",
+    "capset",
+    "landlock_create_ruleset",
+    "landlock_add_rule",
+    "landlock_restrict_self",
+    "seccomp",
+    "close_range",
+    "dup3",
+    "execveat",
 ];
 
 /// Calls that close a layer and can be answered "done" without being done.
 const LIES: [&str; 16] = [
-    "setgroups", "setresuid", "setresgid", "setsid", "umount2", "pivot_root", "move_mount", "mount_setattr", "capset",
-    "landlock_restrict_self", "landlock_add_rule", "seccomp", "close_range", "unshare", "prctl", "prlimit64",
+    "setgroups",
+    "setresuid",
+    "setresgid",
+    "setsid",
+    "umount2",
+    "pivot_root",
+    "move_mount",
+    "mount_setattr",
+    "capset",
+    "landlock_restrict_self",
+    "landlock_add_rule",
+    "seccomp",
+    "close_range",
+    "unshare",
+    "prctl",
+    "prlimit64",
 ];
 
 /// The C library's own start: a process that fails there has not begun.
@@ -44,7 +79,10 @@ fn every_call_of_a_launch_may_fail() {
     for (name, count) in calls.iter().filter(|(name, _)| !START.contains(&name.as_str())) {
         for nth in 1..=*count {
             // Of the calls of the C library's start and of its allocator, the first few stand for all.
-            if nth > 6 && !LAYERS.contains(&name.as_str()) && !["write", "prctl", "openat2", "openat"].contains(&name.as_str()) {
+            if nth > 6
+                && !LAYERS.contains(&name.as_str())
+                && !["write", "prctl", "openat2", "openat"].contains(&name.as_str())
+            {
                 break;
             }
             let verdict = rig.run(&Fault::Error { name, nth });
@@ -67,10 +105,29 @@ fn every_call_of_a_launch_may_fail() {
     }
     println!("steps that were seen to fail: {steps:?}");
     println!("calls that may fail without harm: {survived:?}");
-    for step in ["setgroups", "time-namespace", "clone", "id-map", "become-root-inside", "session", "hostname", "private-mounts",
-        "new-root", "root-entry", "pivot-root", "old-root", "read-only-root", "identity", "capabilities", "no-new-privs",
-        "landlock-rules", "landlock", "death-signal", "seccomp", "exec"]
-    {
+    for step in [
+        "setgroups",
+        "time-namespace",
+        "clone",
+        "id-map",
+        "become-root-inside",
+        "session",
+        "hostname",
+        "private-mounts",
+        "new-root",
+        "root-entry",
+        "pivot-root",
+        "old-root",
+        "read-only-root",
+        "identity",
+        "capabilities",
+        "no-new-privs",
+        "landlock-rules",
+        "landlock",
+        "death-signal",
+        "seccomp",
+        "exec",
+    ] {
         let step = if step == "setgroups" { "groups" } else { step };
         assert!(steps.contains(step), "no fault made step {step} fail: {steps:?}");
     }
@@ -91,7 +148,9 @@ fn a_kernel_that_lies_is_found_out() {
             match rig.run(&Fault::Lie { name, nth }) {
                 Verdict::Refused { .. } => caught += 1,
                 Verdict::AfterExec => {}
-                Verdict::Ran { whole } => assert!(whole, "{name} #{nth} lied, the agent ran, and the read-back is not whole"),
+                Verdict::Ran { whole } => {
+                    assert!(whole, "{name} #{nth} lied, the agent ran, and the read-back is not whole")
+                }
             }
             Left::now().assert_nothing(&format!("a lying {name} #{nth}"));
         }

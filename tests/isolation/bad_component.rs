@@ -23,12 +23,15 @@ fn what_is_no_component_is_refused() {
     let good = wat::parse_str(body(NOTHING)).unwrap();
     run(&rig, &policy, &good).expect("a good one", 0, &["finished"]);
     let core = wat::parse_str("(module)").unwrap();
-    let other_world = wat::parse_str(r#"(component (import "evil:host/shell@1.0.0" (instance (export "run" (func)))))"#).unwrap();
+    let other_world =
+        wat::parse_str(r#"(component (import "evil:host/shell@1.0.0" (instance (export "run" (func)))))"#).unwrap();
     let no_run = wat::parse_str("(component)").unwrap();
-    let noise: Vec<u8> = (0_u32..100_000).scan(1_u32, |s, _| {
-        *s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        s.to_be_bytes().first().copied()
-    }).collect();
+    let noise: Vec<u8> = (0_u32..100_000)
+        .scan(1_u32, |s, _| {
+            *s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            s.to_be_bytes().first().copied()
+        })
+        .collect();
     let cases: [(&str, &[u8], &str); 9] = [
         ("empty", b"", "empty"),
         ("text", b"(component)", "text"),
@@ -88,7 +91,8 @@ fn long_function(instructions: usize) -> String {
 fn a_compile_bomb_hurts_nobody() {
     let Some(rig) = Rig::new("a_compile_bomb_hurts_nobody", &[]) else { return };
     let policy = rig.wasm_policy("");
-    let deep = format!("(func (result i32) {}(i32.const 0){})", "(block (result i32) ".repeat(60_000), ")".repeat(60_000));
+    let deep =
+        format!("(func (result i32) {}(i32.const 0){})", "(block (result i32) ".repeat(60_000), ")".repeat(60_000));
     let many = "(func)".repeat(20_000);
     let locals = format!("(func (local {}))", "i64 ".repeat(45_000)).repeat(100);
     let nested = (0..60).fold(String::from("(component)"), |inner, _| format!("(component {inner})"));
@@ -103,7 +107,13 @@ fn a_compile_bomb_hurts_nobody() {
     ] {
         let Ok(bytes) = wat::parse_str(&text) else { panic!("{what} is no component text") };
         let ran = run(&rig, &policy, &bytes);
-        println!("{what}: {} bytes, {:?}, {:?}: {}", bytes.len(), ran.took, ran.status.code(), ran.stderr.lines().nth(1).unwrap_or_default());
+        println!(
+            "{what}: {} bytes, {:?}, {:?}: {}",
+            bytes.len(),
+            ran.took,
+            ran.status.code(),
+            ran.stderr.lines().nth(1).unwrap_or_default()
+        );
         let code = if ran.status.success() { 0 } else { 11 };
         ran.expect(what, code, &[]);
         rig.clean(what);
@@ -127,7 +137,12 @@ fn agents_that_fail_from_the_start_end_with_their_reason() {
         ("a table that is too big", 34, module("(table 10000000 funcref)", NOTHING), "table"),
         ("an endless loop", 32, body(FOREVER), "fuel"),
         ("an endless loop at start-up", 32, module(&format!("(func $s {FOREVER}) (start $s)"), NOTHING), "fuel"),
-        ("a failure", 20, body("(i64.store (i32.const 0) (i64.const 0x1b6d305b1b6f6e)) (call $err (i32.const 0) (i32.const 7))"), "failed"),
+        (
+            "a failure",
+            20,
+            body("(i64.store (i32.const 0) (i64.const 0x1b6d305b1b6f6e)) (call $err (i32.const 0) (i32.const 7))"),
+            "failed",
+        ),
     ] {
         let ran = rig.wasm(&policy, &text);
         ran.expect(what, code, &[says]);
@@ -147,17 +162,25 @@ fn sleeper() -> String {
           (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
             (alias outer 1 $pollable (type $p))
             (export "subscribe-duration" (func (param "when" u64) (result (own $p))))))"#,
-        wasi: &[("block", r#"$poll "[method]pollable.block""#, "(param i32)"), ("after", r#"$clock "subscribe-duration""#, "(param i64) (result i32)")],
+        wasi: &[
+            ("block", r#"$poll "[method]pollable.block""#, "(param i32)"),
+            ("after", r#"$clock "subscribe-duration""#, "(param i64) (result i32)"),
+        ],
         module: "",
         run: "(call $block (call $after (i64.const 3600000000000))) unreachable",
-    }.text()
+    }
+    .text()
 }
 
 /// Calls a tool for ever.
 fn caller(tool: &str, args: &str) -> String {
     let escaped = args.replace('"', "\\22");
     let data = format!("(data (i32.const 1000) \"{tool}\") (data (i32.const 2000) \"{escaped}\")");
-    let call = format!("(call $call (i32.const 1000) (i32.const {}) (i32.const 2000) (i32.const {}) (i32.const 1024))", tool.len(), args.len());
+    let call = format!(
+        "(call $call (i32.const 1000) (i32.const {}) (i32.const 2000) (i32.const {}) (i32.const 1024))",
+        tool.len(),
+        args.len()
+    );
     // The result area is used anew for every call; the C library's bump allocator is not, so few bytes a call.
     module(&data, &format!("(loop $l {call} (br $l)) unreachable"))
 }

@@ -64,10 +64,18 @@ fn a_policy_that_makes_no_sense_is_refused() {
         ("not UTF-8", b"version = 1\nid = \"\xff\"\n", &["UTF-8"]),
         ("no TOML", b"{\"version\": 1}", &["bad.toml:1"]),
         ("a misspelt key", b"version = 1\nid = \"a\"\n[limits]\nmemroy = \"1GiB\"\n", &["bad.toml:4", "memory"]),
-        ("a limit of nothing", b"version = 1\nid = \"a\"\nextends = [\"preset:base\"]\n[limits]\npids = 0\n", &["bad.toml:5"]),
+        (
+            "a limit of nothing",
+            b"version = 1\nid = \"a\"\nextends = [\"preset:base\"]\n[limits]\npids = 0\n",
+            &["bad.toml:5"],
+        ),
         ("an unknown preset", b"version = 1\nid = \"a\"\nextends = [\"preset:nosuch\"]\n", &["nosuch"]),
         ("an escape in its name", b"version = 1\nid = \"a\x1b[31mb\"\n", &["bad.toml"]),
-        ("a test that fails", b"version = 1\nid = \"a\"\nextends = [\"preset:base\"]\n[[test]]\ncall = \"clock\"\nexpect = \"allow\"\n", &["bad.toml:5", "test failed"]),
+        (
+            "a test that fails",
+            b"version = 1\nid = \"a\"\nextends = [\"preset:base\"]\n[[test]]\ncall = \"clock\"\nexpect = \"allow\"\n",
+            &["bad.toml:5", "test failed"],
+        ),
     ];
     for (what, content, says) in cases {
         let policy = rig.file("bad.toml", content);

@@ -122,11 +122,13 @@ fn without_a_free_id_range_nothing_starts() {
     let Some(rig) = Rig::new("without_a_free_id_range_nothing_starts", &[]) else { return };
     let policy = rig.native_policy("");
     // Locked empty files are what the allocator sees when 512 runs are between taking a range and using it.
-    let held: Vec<_> = (0..512).map(|slot| {
-        let path = Path::new("/run/stockade/ids").join(slot.to_string());
-        let file = File::options().create(true).truncate(false).write(true).open(&path).unwrap();
-        (Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|e| e.1).unwrap(), path)
-    }).collect();
+    let held: Vec<_> = (0..512)
+        .map(|slot| {
+            let path = Path::new("/run/stockade/ids").join(slot.to_string());
+            let file = File::options().create(true).truncate(false).write(true).open(&path).unwrap();
+            (Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|e| e.1).unwrap(), path)
+        })
+        .collect();
     let ran = rig.native(&policy, &["/usr/bin/true"]);
     ran.expect("no free range", 13, &["no free uid range", "512", "wait for one to end", "/run/stockade/ids"]);
     for (lock, path) in held {
@@ -153,7 +155,11 @@ fn without_root_nothing_starts() {
     rig.end(&mut command).expect("nobody", 13, &["needs root", "sudo"]);
 
     fs::set_permissions(&policy, Permissions::from_mode(0o600)).unwrap();
-    rig.end(&mut command).expect("nobody, and a policy they cannot read", 10, &["permission denied", "help: run as a user who may read it"]);
+    rig.end(&mut command).expect(
+        "nobody, and a policy they cannot read",
+        10,
+        &["permission denied", "help: run as a user who may read it"],
+    );
 
     fs::set_permissions(open_dir.join("stockade-launcher"), Permissions::from_mode(0o777)).unwrap();
     let mut command = Command::new(open_dir.join("stockade"));
@@ -170,7 +176,8 @@ fn odd_arguments_are_passed_on_and_shown_safely() {
     let Some(rig) = Rig::new("odd_arguments_are_passed_on_and_shown_safely", &["python3"]) else { return };
     let policy = rig.native_policy("");
     let odd = "a\nb\x1b[2J\u{202e}\r\t c";
-    let ran = rig.native(&policy, &["/usr/bin/python3", "-c", "import sys; print(ascii(sys.argv[1:]))", odd, "", "--", "-x"]);
+    let ran =
+        rig.native(&policy, &["/usr/bin/python3", "-c", "import sys; print(ascii(sys.argv[1:]))", odd, "", "--", "-x"]);
     ran.expect("odd arguments", 0, &["finished"]);
     assert_eq!(ran.text(), "['a\\nb\\x1b[2J\\u202e\\r\\t c', '', '--', '-x']\n");
     assert_eq!(rig.records()[0]["task"][3], odd);

@@ -115,7 +115,14 @@ fn a_journal_that_cannot_be_written_is_no_run() {
     let policy = rig.native_policy("");
     let run = |state: &Path| {
         let mut command = rig.stockade();
-        command.arg("run").arg("--policy").arg(&policy).arg("--state").arg(state).arg("--workspace").arg(rig.path("work"));
+        command
+            .arg("run")
+            .arg("--policy")
+            .arg(&policy)
+            .arg("--state")
+            .arg(state)
+            .arg("--workspace")
+            .arg(rig.path("work"));
         rig.end(command.args(["--", "/usr/bin/touch", "/workspace/ran"]))
     };
     let tiny = Tmpfs::new(rig.path("tiny"), "size=64k,mode=700");

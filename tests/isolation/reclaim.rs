@@ -185,7 +185,10 @@ fn a_compiler_whose_supervisor_is_killed_leaves_nothing() {
     let Some(rig) = Rig::new("a_compiler_whose_supervisor_is_killed_leaves_nothing", &[]) else { return };
     let policy = rig.wasm_policy("");
     // Costly to compile, and never in the cache.
-    let text = crate::text::module(&format!("(func $l (param i32) {})", "(local.set 0 (i32.mul (local.get 0) (local.get 0)))".repeat(20_000)), FOREVER);
+    let text = crate::text::module(
+        &format!("(func $l (param i32) {})", "(local.set 0 (i32.mul (local.get 0) (local.get 0)))".repeat(20_000)),
+        FOREVER,
+    );
     let component = rig.component("costly", &text);
     let make = || {
         let mut command = rig.command(&policy);

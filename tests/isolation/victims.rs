@@ -24,8 +24,12 @@ impl Victim {
     pub fn pid(self, of: &Running) -> Option<Pid> {
         match self {
             Self::Stockade => Some(pid(of.pid())),
-            Self::Janitor => children(of).find(|p| fs::read(p.join("cmdline")).is_ok_and(|c| contains(&c, b"janitor-of-one-run"))).map(number),
-            Self::Launcher => children(of).find(|p| fs::read_to_string(p.join("comm")).is_ok_and(|c| c == "stockade-launch\n")).map(number),
+            Self::Janitor => children(of)
+                .find(|p| fs::read(p.join("cmdline")).is_ok_and(|c| contains(&c, b"janitor-of-one-run")))
+                .map(number),
+            Self::Launcher => children(of)
+                .find(|p| fs::read_to_string(p.join("comm")).is_ok_and(|c| c == "stockade-launch\n"))
+                .map(number),
             Self::Shim => in_group(of, "shim"),
             Self::Cell => in_group(of, "cell"),
         }
@@ -50,7 +54,8 @@ fn contains(all: &[u8], part: &[u8]) -> bool {
 }
 
 fn processes() -> impl Iterator<Item = PathBuf> {
-    let is_number = |p: &PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().bytes().all(|b| b.is_ascii_digit()));
+    let is_number =
+        |p: &PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().bytes().all(|b| b.is_ascii_digit()));
     list(Path::new("/proc")).into_iter().filter(is_number)
 }
 
@@ -62,5 +67,10 @@ fn children(of: &Running) -> impl Iterator<Item = PathBuf> {
 /// The child of the supervisor that is in this group: the process set's first.
 fn in_group(of: &Running, group: &str) -> Option<Pid> {
     let end = format!("/{group}\n");
-    children(of).find(|p| fs::read_to_string(p.join("cgroup")).is_ok_and(|c| c.lines().any(|l| l.starts_with("0::/stockade/") && format!("{l}\n").ends_with(&end)))).map(number)
+    children(of)
+        .find(|p| {
+            fs::read_to_string(p.join("cgroup"))
+                .is_ok_and(|c| c.lines().any(|l| l.starts_with("0::/stockade/") && format!("{l}\n").ends_with(&end)))
+        })
+        .map(number)
 }

@@ -129,7 +129,8 @@ fn processes() -> Vec<String> {
     let mut found = Vec::new();
     for entry in list(Path::new("/proc")) {
         let Ok(status) = fs::read_to_string(entry.join("status")) else { continue };
-        let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_default().trim().to_owned();
+        let field =
+            |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_default().trim().to_owned();
         let uid = field("Uid:").split_whitespace().next().and_then(|uid| uid.parse().ok()).unwrap_or(0);
         // A zombie whose new parent does not wait is a name, not a process.
         if range.contains(&uid) && !field("State:").starts_with('Z') {
@@ -141,7 +142,10 @@ fn processes() -> Vec<String> {
 
 fn cgroups() -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let roots = mounts.lines().filter(|l| l.split(' ').nth(2).is_some_and(|t| t.starts_with("cgroup"))).filter_map(|l| l.split(' ').nth(1));
+    let roots = mounts
+        .lines()
+        .filter(|l| l.split(' ').nth(2).is_some_and(|t| t.starts_with("cgroup")))
+        .filter_map(|l| l.split(' ').nth(1));
     let ours = roots.map(|root| Path::new(root).join("stockade"));
     ours.flat_map(|dir| list(&dir)).filter(|path| path.is_dir()).collect()
 }

@@ -46,7 +46,7 @@ impl std::fmt::Display for Refusal {
         if let Some(layer) = text("/layer") {
             write!(f, " by {layer}")?;
         }
-        match text("/reason").or_else(|| text("/error/message")).or_else(|| text("/error")) {
+        match text("/reason").or_else(|| text("/message")).or_else(|| text("/error")) {
             Some(reason) => write!(f, ": {}", crate::text::clean(reason, 300)),
             None => write!(f, ": {}", crate::text::clean(&self.body, 300)),
         }

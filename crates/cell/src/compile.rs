@@ -82,7 +82,8 @@ pub fn main() -> ExitCode {
 fn compile() -> Result<(), CompileError> {
     let component = inherited::take_sealed(compile_fd::COMPONENT).map_err(CompileError::Inherited)?;
     let mut artifact = inherited::take(compile_fd::ARTIFACT).map(File::from).map_err(CompileError::Inherited)?;
-    let bytes = inherited::read_all(&component, compile_fd::COMPONENT, MAX_COMPONENT).map_err(CompileError::Inherited)?;
+    let bytes =
+        inherited::read_all(&component, compile_fd::COMPONENT, MAX_COMPONENT).map_err(CompileError::Inherited)?;
     let types = input::validate(&bytes).map_err(CompileError::Invalid)?;
     world::check(&bytes, &types).map_err(CompileError::World)?;
     let engine = crate::engine::engine().map_err(CompileError::Engine)?;

@@ -26,7 +26,9 @@ pub(crate) enum InheritedError {
 impl std::fmt::Display for InheritedError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Missing(fd) => write!(f, "descriptor {fd} was not inherited; this program is started by Stockade alone"),
+            Self::Missing(fd) => {
+                write!(f, "descriptor {fd} was not inherited; this program is started by Stockade alone")
+            }
             Self::Taken(fd) => write!(f, "descriptor {fd} was taken twice"),
             Self::NotSealed(fd) => write!(f, "descriptor {fd} is not a sealed memfd"),
             Self::TooLong(fd, max) => write!(f, "descriptor {fd} holds more than {max} bytes"),

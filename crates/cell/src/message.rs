@@ -24,7 +24,8 @@ pub(crate) fn clean(text: &str, max: usize) -> String {
 
 /// Control characters, and the marks that reorder or hide text around them.
 fn unprintable(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// The longest prefix of at most `max` bytes that ends at a character.

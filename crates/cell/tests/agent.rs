@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use stockade_wire::control::Reason;
 use stockade_wire::frame::Status;
 
-const LOG: &str = "2026-02-01 10:00:00 install a:amd64 <none> 1\n2026-02-01 10:00:01 status half-configured a:amd64 1\n";
+const LOG: &str =
+    "2026-02-01 10:00:00 install a:amd64 <none> 1\n2026-02-01 10:00:01 status half-configured a:amd64 1\n";
 
 /// A shim with one file, which knows no tool but the workspace's.
 fn answer(tool: &str, args: &str, report: &mut String) -> (Status, String) {
@@ -20,9 +21,14 @@ fn answer(tool: &str, args: &str, report: &mut String) -> (Status, String) {
     let path = args["path"].as_str().unwrap_or_default();
     let body = match tool {
         _ if path.contains("..") || path.starts_with('/') => {
-            return (Status::Invalid, json!({"error": {"code": "path", "message": "not beneath the workspace"}}).to_string());
+            return (
+                Status::Invalid,
+                json!({"error": {"code": "path", "message": "not beneath the workspace"}}).to_string(),
+            );
         }
-        "workspace.list" => json!({"entries": [{"name": "dpkg.log", "kind": "file", "size": LOG.len()}], "truncated": false}),
+        "workspace.list" => {
+            json!({"entries": [{"name": "dpkg.log", "kind": "file", "size": LOG.len()}], "truncated": false})
+        }
         "workspace.read" => json!({"content": LOG, "size": LOG.len(), "eof": true}),
         "workspace.write" => {
             report.push_str(args["content"].as_str().unwrap());

@@ -65,10 +65,7 @@ fn a_component_with_flipped_bytes_never_crashes_the_compiler() {
         bytes[at] ^= 0x55;
         let done = compile(&bytes);
         let code = done.status.code();
-        assert!(
-            matches!(code, Some(compile_exit::OK | compile_exit::INVALID | compile_exit::WORLD)),
-            "{at}: {done:?}"
-        );
+        assert!(matches!(code, Some(compile_exit::OK | compile_exit::INVALID | compile_exit::WORLD)), "{at}: {done:?}");
     }
 }
 

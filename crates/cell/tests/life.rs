@@ -67,7 +67,10 @@ fn nothing_runs_before_start() {
 #[test]
 fn a_failure_is_the_agents_own_words() {
     need!("stockade-cell", "stockade-compile");
-    let ended = run(&text::module(r#"(data (i32.const 0) "no logs here")"#, "(call $err (i32.const 0) (i32.const 12))"), &config());
+    let ended = run(
+        &text::module(r#"(data (i32.const 0) "no logs here")"#, "(call $err (i32.const 0) (i32.const 12))"),
+        &config(),
+    );
     assert_eq!((ended.reason(), ended.detail()), (Reason::Failed, "no logs here"));
     assert_eq!(ended.status.code(), Some(cell_exit::FAILED));
 }

@@ -75,7 +75,10 @@ fn wall_clock_in_a_sleep() {
               (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
                 (alias outer 1 $pollable (type $p))
                 (export "subscribe-duration" (func (param "when" u64) (result (own $p))))))"#,
-            wasi: &[("block", r#"$poll "[method]pollable.block""#, "(param i32)"), ("after", r#"$clock "subscribe-duration""#, "(param i64) (result i32)")],
+            wasi: &[
+                ("block", r#"$poll "[method]pollable.block""#, "(param i32)"),
+                ("after", r#"$clock "subscribe-duration""#, "(param i64) (result i32)"),
+            ],
             module: "",
             run: &format!("(call $block (call $after (i64.const {nanos}))) unreachable"),
         };

@@ -26,7 +26,11 @@ fn start(artifact: &[u8], config: &[u8], filter: &[u8]) -> Ended {
 fn refused(ended: &Ended, said: &str) {
     assert!(ended.ready.is_none(), "{ended:?}");
     assert!(ended.refused().contains(said), "{said}: {}", ended.stderr);
-    assert!(ended.stderr.len() <= 4096 && !ended.stderr.trim_end().contains(|c: char| c.is_control()), "{}", ended.stderr);
+    assert!(
+        ended.stderr.len() <= 4096 && !ended.stderr.trim_end().contains(|c: char| c.is_control()),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -129,7 +133,8 @@ fn an_open_cell_is_noticed() {
     refused(&ended, "`openat /` must be refused before the last layer and was not: succeeded");
     // … and sockets that the last filter forgot, after it.
     for (forgotten, said) in [(nix::libc::SYS_socket, "`socket AF_INET`"), (nix::libc::SYS_openat, "must be refused")] {
-        let refuse = if forgotten == nix::libc::SYS_socket { vec![nix::libc::SYS_openat] } else { vec![nix::libc::SYS_socket] };
+        let refuse =
+            if forgotten == nix::libc::SYS_socket { vec![nix::libc::SYS_openat] } else { vec![nix::libc::SYS_socket] };
         let ended = Cell::start_open(&code, &config(), &refuse).serve(|_, _| panic!("agent code ran"));
         assert!(ended.ready.is_none() && ended.refused().contains(said), "{}", ended.stderr);
     }
@@ -162,7 +167,10 @@ fn a_component_whose_types_differ_from_the_worlds() {
         r#"(export "log" (func (param "level" $lt) (param "message" string)))"#,
         r#"(export "log" (func (param "level" $lt) (param "message" string) (param "more" u32)))"#,
     );
-    let text = text.replace("(import \"host\" \"log\" (func $log (param i32 i32 i32)))", "(import \"host\" \"log\" (func $log (param i32 i32 i32 i32)))");
+    let text = text.replace(
+        "(import \"host\" \"log\" (func $log (param i32 i32 i32)))",
+        "(import \"host\" \"log\" (func $log (param i32 i32 i32 i32)))",
+    );
     let ended = start(&artifact(&text), &json(), &sealed());
     refused(&ended, "not of the world stockade:agent/agent@0.1.0");
 }

@@ -73,7 +73,10 @@ fn random_numbers_are_a_call_and_insecure_ones_the_same_each_time() {
         imports: r#"
           (import "wasi:random/random@0.2.0" (instance $random (export "get-random-u64" (func (result u64)))))
           (import "wasi:random/insecure@0.2.0" (instance $insecure (export "get-insecure-random-u64" (func (result u64)))))"#,
-        wasi: &[("r", r#"$random "get-random-u64""#, "(result i64)"), ("i", r#"$insecure "get-insecure-random-u64""#, "(result i64)")],
+        wasi: &[
+            ("r", r#"$random "get-random-u64""#, "(result i64)"),
+            ("i", r#"$insecure "get-insecure-random-u64""#, "(result i64)"),
+        ],
         module: r#"
           (func $hex (param $n i64) (param $at i32) (local $i i32)
             (loop $l
@@ -145,7 +148,10 @@ fn there_are_no_directories_and_the_environment_is_the_given() {
             (export "get-directories" (func (result (list (tuple (own $d) string)))))))
           (import "wasi:cli/environment@0.2.0" (instance $env
             (export "get-environment" (func (result (list (tuple string string)))))))"#,
-        wasi: &[("dirs", r#"$pre "get-directories""#, "(param i32)"), ("envs", r#"$env "get-environment""#, "(param i32)")],
+        wasi: &[
+            ("dirs", r#"$pre "get-directories""#, "(param i32)"),
+            ("envs", r#"$env "get-environment""#, "(param i32)"),
+        ],
         module: "",
         run: "(call $dirs (i32.const 512)) (if (i32.load (i32.const 516)) (then unreachable))
               (call $envs (i32.const 512)) (if (i32.ne (i32.load (i32.const 516)) (i32.const 1)) (then unreachable))
@@ -167,7 +173,10 @@ const WRITE: Agent<'_> = Agent {
         (export "[method]output-stream.blocking-write-and-flush" (func (param "self" (borrow $o)) (param "contents" (list u8)) (result (result (error $serr)))))))
       (alias export $streams "output-stream" (type $out))
       (import "wasi:cli/stdout@0.2.0" (instance $stdout (alias outer 1 $out (type $o)) (export "get-stdout" (func (result (own $o))))))"#,
-    wasi: &[("get", r#"$stdout "get-stdout""#, "(result i32)"), ("write", r#"$streams "[method]output-stream.blocking-write-and-flush""#, "(param i32 i32 i32 i32)")],
+    wasi: &[
+        ("get", r#"$stdout "get-stdout""#, "(result i32)"),
+        ("write", r#"$streams "[method]output-stream.blocking-write-and-flush""#, "(param i32 i32 i32 i32)"),
+    ],
     module: r#"(data (i32.const 0) "hello\0a")"#,
     run: "(call $write (call $get) (i32.const 0) (i32.const 6) (i32.const 512)) (if (i32.load8_u (i32.const 512)) (then unreachable)) (call $ok (i32.const 0) (i32.const 0))",
 };

@@ -9,7 +9,6 @@ use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 #[command(
     name = "stockade",
     version,
-    about,
     max_term_width = 100,
     after_help = "Exit codes are in docs/exit-codes.md and stockade-run(1)."
 )]
@@ -23,6 +22,11 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run one agent to its end
+    ///
+    /// A component of the agent world runs in a wasm cell; without one, the program after -- runs in a
+    /// native cell, under the same layers. What the agent may do is written in the policy; what the policy
+    /// does not say is denied. Needs root. The agent's output goes to stdout and stderr, what Stockade says
+    /// to stderr.
     Run(Run),
     /// Tell what this host can enforce, layer by layer, and what to do about gaps
     Doctor(Doctor),
@@ -43,12 +47,12 @@ pub enum Command {
 }
 
 /// Run one agent to its end.
-///
-/// A component of the agent world runs in a wasm cell; without one, the program after -- runs in a native
-/// cell, under the same layers. What the agent may do is written in the policy; what the policy does not
-/// say is denied.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "\
+stockade run [OPTIONS] --policy <FILE> <COMPONENT> [-- <TASK>...]
+       stockade run [OPTIONS] --policy <FILE> -- <PROGRAM> [ARGS]...",
+    after_help = "\
 Examples:
   stockade run --policy triage.toml --workspace work agent.wasm -- \"summarise the errors\"
   stockade run --policy python.toml --workspace work -- /usr/bin/python3 agent.py
@@ -57,9 +61,10 @@ Exit codes:
   0 finished · 20 failed · 21 crashed · 22 ended by a denial · 30 wall, 31 memory, 32 fuel, 33 task,
   34 table limit · 40 killed by stockade · 130 SIGINT · 143 SIGTERM
   no agent code ran: 2 usage · 10 policy · 11 component or program · 12 workspace · 13 host cannot
-  enforce · 14 launch or read-back · 15 journal · 1 internal")]
+  enforce · 14 launch or read-back · 15 journal · 1 internal"
+)]
 pub struct Run {
-    /// Policy file, root's own and writable by root alone
+    /// Policy file; it and the folders above it must be root's and writable by root alone
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub policy: PathBuf,
     /// Folder the agent works in, as the user who owns it

@@ -153,7 +153,8 @@ pub struct Syscall {
     pub arch: String,
     /// Raw argument registers; pointers are not followed.
     pub args: Vec<String>,
-    /// Pid of the caller as the host sees it.
+    /// Pid of the caller as the shim sees it; 0 if it is not visible there, as in every cell: the shim has a
+    /// pid namespace of its own (seccomp_unotify(2)).
     pub pid: u32,
     /// `deny`.
     pub verdict: String,

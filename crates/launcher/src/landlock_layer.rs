@@ -90,8 +90,6 @@ fn rights(access: Access, abi: ABI) -> BitFlags<AccessFs> {
         Access::ReadWriteExecute => everything,
         Access::ReadWrite => everything & !AccessFs::Execute,
         Access::ReadFile => AccessFs::ReadFile | AccessFs::Execute,
-        Access::File => {
-            (AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::from_file(abi)) & !AccessFs::Execute
-        }
+        Access::File => (AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::from_file(abi)) & !AccessFs::Execute,
     }
 }

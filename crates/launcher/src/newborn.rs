@@ -129,11 +129,8 @@ impl Newborn {
         if let Some(listener) = sys::install_filter(&filter, plan.seccomp.listener).at(Step::Seccomp)? {
             socket.tell(Report::Listening, Some(listener.as_fd())).at(Step::Seccomp)?;
         }
-        let ready = Report::Ready {
-            landlock_abi: plan.landlock.abi,
-            canary_fs: canaries.file,
-            canary_net: canaries.net,
-        };
+        let ready =
+            Report::Ready { landlock_abi: plan.landlock.abi, canary_fs: canaries.file, canary_net: canaries.net };
         socket.tell(ready, None).at(Step::Ready)?;
 
         // The supervisor now reads everything back through procfs, from outside.

@@ -37,9 +37,8 @@ impl LaunchSocket {
         let mut bytes = vec![0; MAX_PLAN + 1];
         let mut space = nix::cmsg_space!([i32; MAX_DESCRIPTORS]);
         let mut parts = [IoSliceMut::new(&mut bytes)];
-        let message =
-            recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)
-                .at(Step::Receive)?;
+        let message = recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)
+            .at(Step::Receive)?;
         let mut fds = Vec::new();
         for control in message.cmsgs().at(Step::Receive)? {
             if let ControlMessageOwned::ScmRights(raw) = control {

@@ -137,9 +137,8 @@ pub fn mount_setattr(fd: BorrowedFd<'_>, recursive: bool, mut attr: MountAttr) -
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     let size = size_of::<MountAttr>();
     // SAFETY: `attr` is a mount_attr of the size given and outlives the call.
-    let result = unsafe {
-        libc::syscall(libc::SYS_mount_setattr, fd.as_raw_fd(), c"".as_ptr(), flags, &raw mut attr, size)
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_mount_setattr, fd.as_raw_fd(), c"".as_ptr(), flags, &raw mut attr, size) };
     check(result).map(drop)
 }
 
@@ -148,8 +147,7 @@ pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno
     const EMPTY_PATHS: u32 = 0x4 | 0x40; // MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
     let (from, to) = (mount.as_raw_fd(), target.as_raw_fd());
     // SAFETY: both paths are static C strings.
-    let result =
-        unsafe { libc::syscall(libc::SYS_move_mount, from, c"".as_ptr(), to, c"".as_ptr(), EMPTY_PATHS) };
+    let result = unsafe { libc::syscall(libc::SYS_move_mount, from, c"".as_ptr(), to, c"".as_ptr(), EMPTY_PATHS) };
     check(result).map(drop)
 }
 
@@ -162,9 +160,7 @@ pub fn new_mount(kind: &CStr, options: &[(&CStr, CString)], attributes: u64) -> 
     let fd = context.as_raw_fd();
     for (key, value) in options {
         // SAFETY: key and value are C strings, as SET_STRING wants.
-        let result = unsafe {
-            libc::syscall(libc::SYS_fsconfig, fd, SET_STRING, key.as_ptr(), value.as_ptr(), 0)
-        };
+        let result = unsafe { libc::syscall(libc::SYS_fsconfig, fd, SET_STRING, key.as_ptr(), value.as_ptr(), 0) };
         check(result)?;
     }
     let none = std::ptr::null::<libc::c_char>();
@@ -222,9 +218,7 @@ pub fn install_filter(program: &[u8], listener: bool) -> Result<Option<OwnedFd>,
     let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut().cast() };
     let flags = if listener { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
     // SAFETY: `program` points to `len` instructions that outlive the call; the kernel only reads them.
-    let result = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
-    };
+    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
     match listener {
         true => own(result).map(Some),
         false => check(result).map(|_| None),
@@ -233,14 +227,10 @@ pub fn install_filter(program: &[u8], listener: bool) -> Result<Option<OwnedFd>,
 
 /// execveat(2) of a descriptor. Returns only to say why not.
 pub fn exec(program: BorrowedFd<'_>, argv: &[CString], env: &[CString]) -> Errno {
-    let list = |strings: &[CString]| {
-        strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>()
-    };
+    let list = |strings: &[CString]| strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>();
     let (argv, env) = (list(argv), list(env));
     let fd = program.as_raw_fd();
     // SAFETY: both lists end in null and their strings outlive the call.
-    unsafe {
-        libc::syscall(libc::SYS_execveat, fd, c"".as_ptr(), argv.as_ptr(), env.as_ptr(), libc::AT_EMPTY_PATH)
-    };
+    unsafe { libc::syscall(libc::SYS_execveat, fd, c"".as_ptr(), argv.as_ptr(), env.as_ptr(), libc::AT_EMPTY_PATH) };
     Errno::last()
 }

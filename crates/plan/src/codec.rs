@@ -262,10 +262,8 @@ impl Plan {
         };
         let v2 = input.slot("cgroup")?;
         let cgroups = Cgroups { v2, v1: input.list("v1 cgroups", |i| i.slot("v1 cgroup"))? };
-        let root =
-            input.list("root", |i| Ok(Entry { dest: i.text("destination")?, what: What::decode(i)? }))?;
-        let rlimits =
-            input.list("rlimits", |i| Ok(Rlimit { resource: i.byte("rlimit")?, value: i.u64("rlimit")? }))?;
+        let root = input.list("root", |i| Ok(Entry { dest: i.text("destination")?, what: What::decode(i)? }))?;
+        let rlimits = input.list("rlimits", |i| Ok(Rlimit { resource: i.byte("rlimit")?, value: i.u64("rlimit")? }))?;
         let abi = input.byte("landlock abi")?;
         let rules = input.list("landlock rules", |i| {
             Ok(Rule { path: i.text("landlock path")?, access: Access::decode(i.byte("landlock access")?)? })

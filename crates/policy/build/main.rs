@@ -34,7 +34,8 @@ fn main() -> Result<()> {
         writeln!(
             code,
             "Profile {{ name: {name:?}, about: {:?}, bpf: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.bpf\")), digest: {:?} }},",
-            profile.about, &digest[..],
+            profile.about,
+            &digest[..],
         )?;
     }
     code.push_str("];\nstatic SYSCALLS: &[(i32, &str)] = &[\n");

@@ -34,7 +34,8 @@ pub(crate) fn rules(source: SourceText, schema: &Schema) -> Result<Vec<Rule>, Ve
         return Err(vec![Diagnostic::of(&source.name, message).help("write each policy out")]);
     }
     let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
-    let mut errors: Vec<Diagnostic> = result.validation_errors().map(|e| finding(&source, e, "Cedar validation")).collect();
+    let mut errors: Vec<Diagnostic> =
+        result.validation_errors().map(|e| finding(&source, e, "Cedar validation")).collect();
     // A warning is a policy that can never apply or that reads as something else: both fail open in a forbid.
     errors.extend(result.validation_warnings().map(|w| finding(&source, w, "Cedar validation")));
     let mut policies: Vec<(usize, &Policy)> = set.policies().map(|p| (offset(p), p)).collect();
@@ -43,9 +44,10 @@ pub(crate) fn rules(source: SourceText, schema: &Schema) -> Result<Vec<Rule>, Ve
     for (number, (offset, policy)) in policies.into_iter().enumerate() {
         let place = place(&source, offset, 1);
         for literal in policy.entity_literals() {
-            errors.extend(unmatched(&literal).map(|help| {
-                Diagnostic::at(&place, format!("`{literal}` can never be part of a call")).help(help)
-            }));
+            errors.extend(
+                unmatched(&literal)
+                    .map(|help| Diagnostic::at(&place, format!("`{literal}` can never be part of a call")).help(help)),
+            );
         }
         match rule(&source, &place, number, policy) {
             Ok(rule) => rules.push(rule),

@@ -133,7 +133,8 @@ impl Decider {
 
     fn question(&self, call: &ToolCall, exec: Option<&str>) -> Result<(CedarRequest, Entities), String> {
         let names = &self.names;
-        let entity = |kind: &EntityTypeName, id: &str| EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id));
+        let entity =
+            |kind: &EntityTypeName, id: &str| EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id));
         let action = entity(&names.action, call.tool().name());
         let (resource, entities) = match call {
             ToolCall::Exec { argv, .. } => {
@@ -256,7 +257,11 @@ impl Decider {
             ),
             RuleKind::NotListed | RuleKind::Allow | RuleKind::Deny => {
                 let listed = self.mentions(call.tool());
-                let reason = if listed { format!("no rule allows this call of {name}") } else { format!("tools.allow does not list {name}") };
+                let reason = if listed {
+                    format!("no rule allows this call of {name}")
+                } else {
+                    format!("tools.allow does not list {name}")
+                };
                 (reason, format!("no rule allows {name}"), format!("add \"{name}\" to tools.allow in {file}"))
             }
         };

@@ -4,8 +4,8 @@
 //! units and names of files do not count, limits, paths, rules and their ids do.
 
 use crate::bundle::Rule;
-use crate::resolve::{Entry, Resolved};
 use crate::path::PathRule;
+use crate::resolve::{Entry, Resolved};
 use cedar_policy::Policy;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -28,9 +28,15 @@ pub(crate) fn digest(policy: &Resolved, rules: &[Rule]) -> String {
     let mut rules: Vec<Value> = rules.iter().map(|r| json!([r.id, r.kind, meaning(&r.cedar)])).collect();
     rules.sort_by_key(ToString::to_string);
     let form = json!([
-        policy.id, policy.require, policy.limits,
-        paths(&policy.read), paths(&policy.write), paths(&policy.deny),
-        policy.env, exec, rules,
+        policy.id,
+        policy.require,
+        policy.limits,
+        paths(&policy.read),
+        paths(&policy.write),
+        paths(&policy.deny),
+        policy.env,
+        exec,
+        rules,
     ]);
     let mut text = String::from(DOMAIN);
     canonical(&form, &mut text);

@@ -121,12 +121,15 @@ mod tests {
     }
 
     fn resolve(extends: &str) -> Result<Vec<String>, Vec<String>> {
-        let source = SourceText { name: "t.toml".into(), text: format!("version = 1\nid = 't'\nextends = [{extends}]") };
+        let source =
+            SourceText { name: "t.toml".into(), text: format!("version = 1\nid = 't'\nextends = [{extends}]") };
         let main = parse(&Arc::new(source)).unwrap();
         let presets = Presets { names: vec!["plain", "left", "right"], text };
         match layers(main, &presets) {
             Ok(layers) => Ok(layers.into_iter().map(|l| l.prefix).collect()),
-            Err(errors) => Err(errors.into_iter().map(|e| format!("{}: {} | {}", e.file, e.message, e.help.unwrap())).collect()),
+            Err(errors) => {
+                Err(errors.into_iter().map(|e| format!("{}: {} | {}", e.file, e.message, e.help.unwrap())).collect())
+            }
         }
     }
 
@@ -139,7 +142,10 @@ mod tests {
     #[test]
     fn circles_depth_and_unknown_names_are_errors() {
         let first = |extends| resolve(extends).unwrap_err().remove(0);
-        assert_eq!(first("'preset:self'"), "preset:self: \"preset:self\" extends \"preset:self\": a circle | remove one of these entries");
+        assert_eq!(
+            first("'preset:self'"),
+            "preset:self: \"preset:self\" extends \"preset:self\": a circle | remove one of these entries"
+        );
         assert_eq!(
             first("'preset:a'"),
             "preset:b: \"preset:a\" extends \"preset:b\" extends \"preset:a\": a circle | remove one of these entries"
@@ -148,7 +154,10 @@ mod tests {
             first("'preset:deep'"),
             "preset:d7: \"preset:d8\" is preset number 9 in one chain | at most 8 presets may stand on one another"
         );
-        assert_eq!(first("'preset:plane'"), "t.toml: there is no preset \"preset:plane\" | did you mean \"preset:plain\"?");
+        assert_eq!(
+            first("'preset:plane'"),
+            "t.toml: there is no preset \"preset:plane\" | did you mean \"preset:plain\"?"
+        );
         assert_eq!(
             first("'../other.toml'"),
             "t.toml: \"../other.toml\" is not a preset | known: \"preset:plain\", \"preset:left\", \"preset:right\""

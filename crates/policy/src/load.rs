@@ -61,8 +61,11 @@ fn rules(resolved: &Resolved, folder: Option<&Folder>) -> Result<Vec<Rule>, Vec<
         let name = &file.value;
         let opened = match folder {
             Some(folder) => folder.read(name),
-            None => Err(Diagnostic::at(&file.place, format!("\"{}\" cannot be read: this policy is not a file", name.escape_debug()))
-                .help("save the policy, with the Cedar file beside it")),
+            None => Err(Diagnostic::at(
+                &file.place,
+                format!("\"{}\" cannot be read: this policy is not a file", name.escape_debug()),
+            )
+            .help("save the policy, with the Cedar file beside it")),
         };
         match opened.map_err(|e| vec![e]).and_then(|source| cedar_file::rules(source, &schema)) {
             Err(found) => errors.extend(found),

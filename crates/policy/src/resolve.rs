@@ -87,7 +87,8 @@ fn entries<T: Clone>(layers: &[Layer], list: &str, of: impl Fn(&Layer) -> &Vec<L
 }
 
 fn limits(layers: &[Layer], file: &str, errors: &mut Vec<Diagnostic>) -> Option<Limits> {
-    let last = |of: fn(&LimitsText) -> &Option<Located<u64>>| layers.iter().rev().find_map(|l| of(&l.file.limits).as_ref());
+    let last =
+        |of: fn(&LimitsText) -> &Option<Located<u64>>| layers.iter().rev().find_map(|l| of(&l.file.limits).as_ref());
     let mut need = |key: &str, example: &str, of: fn(&LimitsText) -> &Option<Located<u64>>| {
         let value = last(of).map(|l| l.value);
         if value.is_none() {
@@ -130,10 +131,13 @@ fn exec(layers: &[Layer], errors: &mut Vec<Diagnostic>) -> Vec<(ExecRule, Option
         if let Some((twin, _)) = twin {
             let what = if twin.id == id.value { "id" } else { "command" };
             let message = format!("the {what} of [[exec]] \"{}\" is taken by the entry at {}", id.value, twin.origin);
-            errors.push(Diagnostic::at(&id.place, message).help(format!("give it another {what}, or remove one of them")));
+            errors.push(
+                Diagnostic::at(&id.place, message).help(format!("give it another {what}, or remove one of them")),
+            );
             continue;
         }
-        let rule = ExecRule { id: id.value.clone(), command: command.clone(), wall_ms: *wall_ms, origin: place.origin() };
+        let rule =
+            ExecRule { id: id.value.clone(), command: command.clone(), wall_ms: *wall_ms, origin: place.origin() };
         rules.push((rule, reason.clone()));
     }
     rules
@@ -157,8 +161,14 @@ fn deny(
             (_, None) => {}
             (PathRule::Workspace(_), Some(_)) => kept.push(rule),
             (PathRule::Host(path), Some(allowed)) => {
-                let message = format!("`{}` cannot be enforced: Landlock has no exceptions beneath {} ({})", rule.id, allowed.id, allowed.value);
-                let help = format!("{path} is denied if nothing above it is allowed: name what the agent may read instead of {}", allowed.value);
+                let message = format!(
+                    "`{}` cannot be enforced: Landlock has no exceptions beneath {} ({})",
+                    rule.id, allowed.id, allowed.value
+                );
+                let help = format!(
+                    "{path} is denied if nothing above it is allowed: name what the agent may read instead of {}",
+                    allowed.value
+                );
                 errors.push(Diagnostic::at(&rule.place, message).help(help));
             }
         }
@@ -170,7 +180,10 @@ fn cedar_files(layers: &[Layer], errors: &mut Vec<Diagnostic>) -> Vec<Located<St
     let mut files: Vec<Located<String>> = Vec::new();
     for file in layers.iter().flat_map(|l| &l.file.cedar) {
         if files.iter().any(|f| f.value == file.value) {
-            errors.push(Diagnostic::at(&file.place, format!("\"{}\" is named twice", file.value.escape_debug())).help("remove one"));
+            errors.push(
+                Diagnostic::at(&file.place, format!("\"{}\" is named twice", file.value.escape_debug()))
+                    .help("remove one"),
+            );
         } else {
             files.push(file.clone());
         }

@@ -34,7 +34,10 @@ pub(crate) fn generate(policy: &Resolved) -> Vec<Rule> {
             rules.push(Rule {
                 id: format!("exec.{}", exec.id),
                 kind: RuleKind::Allow,
-                cedar: format!("permit (principal, {}, resource) when {{ context has rule && context.rule == {id} }};", actions(&[Tool::Exec])),
+                cedar: format!(
+                    "permit (principal, {}, resource) when {{ context has rule && context.rule == {id} }};",
+                    actions(&[Tool::Exec])
+                ),
                 origin: Some(exec.origin.clone()),
                 reason: reason.clone(),
                 public: true,
@@ -48,12 +51,17 @@ pub(crate) fn generate(policy: &Resolved) -> Vec<Rule> {
 const PATHS: [Tool; 4] = [Tool::Read, Tool::Write, Tool::List, Tool::Stat];
 
 fn gates(policy: &Resolved, exec_listed: bool) -> [Rule; 3] {
-    let gate = |id: &str, kind, cedar| Rule { id: id.to_owned(), kind, cedar, origin: None, reason: None, public: true };
+    let gate =
+        |id: &str, kind, cedar| Rule { id: id.to_owned(), kind, cedar, origin: None, reason: None, public: true };
     let readable: Vec<&Entry<PathRule>> = policy.read.iter().chain(&policy.write).collect();
     let writable: Vec<&Entry<PathRule>> = policy.write.iter().collect();
     let exec = actions(&[Tool::Exec]);
     let exec = if exec_listed {
-        gate("gate.exec", RuleKind::NoCommand, format!("forbid (principal, {exec}, resource) unless {{ context has rule }};"))
+        gate(
+            "gate.exec",
+            RuleKind::NoCommand,
+            format!("forbid (principal, {exec}, resource) unless {{ context has rule }};"),
+        )
     } else {
         gate("gate.exec", RuleKind::NotListed, format!("forbid (principal, {exec}, resource);"))
     };
@@ -66,13 +74,11 @@ fn gates(policy: &Resolved, exec_listed: bool) -> [Rule; 3] {
 
 /// Denies the actions outside the workspace trees of `inside`.
 fn fence(tools: &[Tool], inside: &[&Entry<PathRule>]) -> String {
-    let trees: Vec<String> = inside
-        .iter()
-        .filter(|e| matches!(e.value, PathRule::Workspace(_)))
-        .map(|e| tree(&e.value))
-        .collect();
+    let trees: Vec<String> =
+        inside.iter().filter(|e| matches!(e.value, PathRule::Workspace(_))).map(|e| tree(&e.value)).collect();
     // One set and not a chain of `||`, which Cedar would have to descend.
-    let unless = if trees.is_empty() { String::new() } else { format!(" unless {{ resource in [{}] }}", trees.join(", ")) };
+    let unless =
+        if trees.is_empty() { String::new() } else { format!(" unless {{ resource in [{}] }}", trees.join(", ")) };
     format!("forbid (principal, {}, resource){unless};", actions(tools))
 }
 

@@ -52,9 +52,10 @@ impl Refusal {
     fn diagnostic(&self, file: &str) -> Diagnostic {
         let show = |p: &Path| p.display().to_string().escape_debug().to_string();
         let (message, help) = match self {
-            Self::Os(at, Errno::ENOENT) => {
-                (format!("{} does not exist", show(at)), "name a policy file; policies/examples has some to start from".to_owned())
-            }
+            Self::Os(at, Errno::ENOENT) => (
+                format!("{} does not exist", show(at)),
+                "name a policy file; policies/examples has some to start from".to_owned(),
+            ),
             Self::Os(at, Errno::EACCES) => (
                 format!("{} cannot be opened: permission denied", show(at)),
                 "run as a user who may read it, usually root".to_owned(),
@@ -63,7 +64,8 @@ impl Refusal {
             Self::Read(e) => (format!("cannot be read: {e}"), "check the file system".to_owned()),
             Self::Owner(at, uid) => (
                 format!("{} belongs to uid {uid}, who could change the policy", show(at)),
-                "install it where only root writes: sudo install -D -o root -m 0644 FILE /etc/stockade/policies/FILE".to_owned(),
+                "install it where only root writes: sudo install -D -o root -m 0644 FILE /etc/stockade/policies/FILE"
+                    .to_owned(),
             ),
             Self::Writable(at, mode) => (
                 format!("{} has mode {mode:04o}: others could change the policy", show(at)),
@@ -71,10 +73,13 @@ impl Refusal {
             ),
             Self::Kind(kind) => (format!("is {kind}, not a regular file"), "name a policy file".to_owned()),
             Self::Link => ("is a symbolic link".to_owned(), "name the file it points to".to_owned()),
-            Self::Links => ("too many symbolic links on the way".to_owned(), "name the file by its real path".to_owned()),
-            Self::Size => {
-                (format!("is larger than {MAX_FILE} bytes"), "a policy this large is a mistake; split it or generate less".to_owned())
+            Self::Links => {
+                ("too many symbolic links on the way".to_owned(), "name the file by its real path".to_owned())
             }
+            Self::Size => (
+                format!("is larger than {MAX_FILE} bytes"),
+                "a policy this large is a mistake; split it or generate less".to_owned(),
+            ),
             Self::Utf8(at) => (format!("is not UTF-8: byte {at}"), "save it as UTF-8".to_owned()),
             Self::Bom => ("starts with a byte order mark".to_owned(), "save it as UTF-8 without one".to_owned()),
             Self::Name => {
@@ -121,7 +126,10 @@ impl Folder {
 
 /// The last component's directory, checked, and its name.
 fn walk(path: &Path) -> Result<(OwnedFd, OsString), Refusal> {
-    let os = |at: &Path| { let at = at.to_owned(); move |e: Errno| Refusal::Os(at, e) };
+    let os = |at: &Path| {
+        let at = at.to_owned();
+        move |e: Errno| Refusal::Os(at, e)
+    };
     let directory = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let mut todo: VecDeque<OsString> = VecDeque::new();
     if !path.is_absolute() {

@@ -60,8 +60,7 @@ impl Effect {
 
 impl Tool {
     /// All of them; what `"*"` in a tool list means.
-    pub const ALL: [Self; 7] =
-        [Self::Read, Self::Write, Self::List, Self::Stat, Self::Clock, Self::Random, Self::Exec];
+    pub const ALL: [Self; 7] = [Self::Read, Self::Write, Self::List, Self::Stat, Self::Clock, Self::Random, Self::Exec];
 
     /// The name in policies, calls and records.
     #[must_use]

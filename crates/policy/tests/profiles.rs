@@ -1,8 +1,10 @@
 //! What the compiled filters answer, by running their bytes.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use stockade_policy::seccomp::{AUDIT_ARCH_X86_64, Action, Call, Profile, profile, profiles, syscall_name, syscall_number};
 use std::collections::BTreeSet;
+use stockade_policy::seccomp::{
+    AUDIT_ARCH_X86_64, Action, Call, Profile, profile, profiles, syscall_name, syscall_number,
+};
 
 const EPERM: Action = Action::Errno(1);
 const ENOSYS: Action = Action::Errno(38);
@@ -79,15 +81,84 @@ fn native_cells_get_what_programs_need_and_no_more() {
 #[test]
 fn no_cell_is_allowed_what_reaches_out_of_it() {
     let never = [
-        "io_uring_setup", "io_uring_enter", "io_uring_register", "unshare", "setns", "mount", "umount2", "fsopen", "fsconfig",
-        "fsmount", "fspick", "open_tree", "open_tree_attr", "move_mount", "mount_setattr", "pivot_root", "chroot", "ptrace",
-        "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd", "process_madvise", "keyctl", "add_key", "request_key",
-        "bpf", "perf_event_open", "userfaultfd", "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module",
-        "reboot", "swapon", "swapoff", "acct", "quotactl", "quotactl_fd", "syslog", "settimeofday", "clock_settime", "adjtimex",
-        "clock_adjtime", "name_to_handle_at", "open_by_handle_at", "fanotify_init", "fanotify_mark", "lookup_dcookie", "mbind",
-        "migrate_pages", "move_pages", "set_mempolicy", "uselib", "nfsservctl", "modify_ldt", "iopl", "ioperm", "sethostname",
-        "setdomainname", "vhangup", "memfd_secret", "shmget", "msgget", "semget", "mq_open", "lsm_set_self_attr", "statmount",
-        "file_setattr", "_sysctl", "create_module", "ustat", "sysfs", "remap_file_pages", "vmsplice", "syncfs", "mincore",
+        "io_uring_setup",
+        "io_uring_enter",
+        "io_uring_register",
+        "unshare",
+        "setns",
+        "mount",
+        "umount2",
+        "fsopen",
+        "fsconfig",
+        "fsmount",
+        "fspick",
+        "open_tree",
+        "open_tree_attr",
+        "move_mount",
+        "mount_setattr",
+        "pivot_root",
+        "chroot",
+        "ptrace",
+        "process_vm_readv",
+        "process_vm_writev",
+        "kcmp",
+        "pidfd_getfd",
+        "process_madvise",
+        "keyctl",
+        "add_key",
+        "request_key",
+        "bpf",
+        "perf_event_open",
+        "userfaultfd",
+        "kexec_load",
+        "kexec_file_load",
+        "init_module",
+        "finit_module",
+        "delete_module",
+        "reboot",
+        "swapon",
+        "swapoff",
+        "acct",
+        "quotactl",
+        "quotactl_fd",
+        "syslog",
+        "settimeofday",
+        "clock_settime",
+        "adjtimex",
+        "clock_adjtime",
+        "name_to_handle_at",
+        "open_by_handle_at",
+        "fanotify_init",
+        "fanotify_mark",
+        "lookup_dcookie",
+        "mbind",
+        "migrate_pages",
+        "move_pages",
+        "set_mempolicy",
+        "uselib",
+        "nfsservctl",
+        "modify_ldt",
+        "iopl",
+        "ioperm",
+        "sethostname",
+        "setdomainname",
+        "vhangup",
+        "memfd_secret",
+        "shmget",
+        "msgget",
+        "semget",
+        "mq_open",
+        "lsm_set_self_attr",
+        "statmount",
+        "file_setattr",
+        "_sysctl",
+        "create_module",
+        "ustat",
+        "sysfs",
+        "remap_file_pages",
+        "vmsplice",
+        "syncfs",
+        "mincore",
     ];
     for profile in profiles().iter().filter(|p| p.name != "cell-wasm-sealed") {
         for name in never {
@@ -114,7 +185,8 @@ fn other_architectures_end_the_process() {
 
 #[test]
 fn numbers_no_kernel_has_get_the_default() {
-    let defaults = [("cell-native", Action::Notify), ("cell-wasm", Action::Notify), ("compile", EPERM), ("shim", EPERM)];
+    let defaults =
+        [("cell-native", Action::Notify), ("cell-wasm", Action::Notify), ("compile", EPERM), ("shim", EPERM)];
     for (name, default) in defaults {
         for nr in [471, 599, 1000, 0x3fff_ffff] {
             assert_eq!(profile(name).unwrap().decide(nr, [0; 6]).unwrap(), default, "{name} {nr}");
@@ -124,9 +196,30 @@ fn numbers_no_kernel_has_get_the_default() {
 
 /// What a running component needs, measured; the pair of filters allows this and nothing else.
 const STEADY: [&str; 24] = [
-    "sendto", "recvfrom", "write", "poll", "close", "futex", "sched_yield", "restart_syscall", "clock_gettime", "mmap", "mprotect",
-    "brk", "munmap", "mremap", "madvise", "rt_sigaction", "rt_sigreturn", "rt_sigprocmask", "sigaltstack", "getpid", "gettid",
-    "tgkill", "exit", "exit_group",
+    "sendto",
+    "recvfrom",
+    "write",
+    "poll",
+    "close",
+    "futex",
+    "sched_yield",
+    "restart_syscall",
+    "clock_gettime",
+    "mmap",
+    "mprotect",
+    "brk",
+    "munmap",
+    "mremap",
+    "madvise",
+    "rt_sigaction",
+    "rt_sigreturn",
+    "rt_sigprocmask",
+    "sigaltstack",
+    "getpid",
+    "gettid",
+    "tgkill",
+    "exit",
+    "exit_group",
 ];
 
 /// Values that tell the rules of both filters apart.

@@ -56,9 +56,22 @@ fn same(wanted: &str, found: &str) -> bool {
 
 /// Names in /proc/PID/limits by `RLIMIT_*` number (getrlimit(2)).
 const NAMES: [&str; 16] = [
-    "Max cpu time", "Max file size", "Max data size", "Max stack size", "Max core file size", "Max resident set",
-    "Max processes", "Max open files", "Max locked memory", "Max address space", "Max file locks",
-    "Max pending signals", "Max msgqueue size", "Max nice priority", "Max realtime priority", "Max realtime timeout",
+    "Max cpu time",
+    "Max file size",
+    "Max data size",
+    "Max stack size",
+    "Max core file size",
+    "Max resident set",
+    "Max processes",
+    "Max open files",
+    "Max locked memory",
+    "Max address space",
+    "Max file locks",
+    "Max pending signals",
+    "Max msgqueue size",
+    "Max nice priority",
+    "Max realtime priority",
+    "Max realtime timeout",
 ];
 
 pub(super) fn rlimits(subject: &Subject, plan: &Plan) -> Layer {
@@ -74,7 +87,8 @@ pub(super) fn rlimits(subject: &Subject, plan: &Plan) -> Layer {
         details.insert(name.into(), found.first().copied().unwrap_or("absent").into());
     }
     let files = details.get("Max open files").and_then(|v| v.as_str()).unwrap_or("?").to_owned();
-    layer.summary = format!("{} set: {files} open files, no core dump, nothing locked, no priority", plan.rlimits.len());
+    layer.summary =
+        format!("{} set: {files} open files, no core dump, nothing locked, no priority", plan.rlimits.len());
     layer.details = details.into();
     layer
 }

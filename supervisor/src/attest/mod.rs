@@ -49,7 +49,12 @@ pub(crate) enum Moment {
 }
 
 /// Reads everything back.
-pub(crate) fn attest(newborn: &Newborn, group: &CellGroup, on: &Hierarchies, moment: Moment) -> Result<Value, RunError> {
+pub(crate) fn attest(
+    newborn: &Newborn,
+    group: &CellGroup,
+    on: &Hierarchies,
+    moment: Moment,
+) -> Result<Value, RunError> {
     let subject = Subject { pid: newborn.pid };
     let plan = &newborn.plan;
     let layers = [

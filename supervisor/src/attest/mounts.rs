@@ -38,7 +38,9 @@ pub(super) fn mounts(subject: &Subject, plan: &Plan) -> Layer {
         lines.push(format!("{place} {kind} {options}"));
         let at = planned.iter().position(|p| p.place == *place);
         // Mounts of the host beneath a planned read-only tree come along with it and share its options.
-        let above = planned.iter().rposition(|p| p.place != "/" && place.strip_prefix(p.place).is_some_and(|rest| rest.starts_with('/')));
+        let above = planned
+            .iter()
+            .rposition(|p| p.place != "/" && place.strip_prefix(p.place).is_some_and(|rest| rest.starts_with('/')));
         let Some(rule) = at.or(above).and_then(|i| planned.get(i)) else {
             layer.mismatches.push(format!("mounts: {place} ({kind}) is mounted and not planned"));
             continue;
@@ -59,7 +61,8 @@ pub(super) fn mounts(subject: &Subject, plan: &Plan) -> Layer {
             layer.mismatches.push(format!("mounts: {} is planned and not mounted", rule.place));
         }
     }
-    let writable = planned.iter().filter(|p| !p.read_only && p.no_dev && p.place != "/proc").map(|p| p.place).collect::<Vec<_>>();
+    let writable =
+        planned.iter().filter(|p| !p.read_only && p.no_dev && p.place != "/proc").map(|p| p.place).collect::<Vec<_>>();
     let writable = if writable.is_empty() { "nothing".to_owned() } else { writable.join(" ") };
     layer.summary = format!("{} mounts on a fresh read-only root; writable: {writable}", lines.len());
     layer.details = json!({ "table": lines });

@@ -39,7 +39,8 @@ pub(super) fn uid_map(subject: &Subject, plan: &Plan) -> Layer {
     layer.expect("uid_map", &uids, &planned);
     layer.expect("gid_map", &gids, &planned);
     layer.expect("setgroups", subject.read("setgroups").trim(), "deny");
-    layer.summary = format!("inside 0-{} is host {}-{}", plan.ids.count - 1, plan.ids.host, plan.ids.host + plan.ids.count - 1);
+    layer.summary =
+        format!("inside 0-{} is host {}-{}", plan.ids.count - 1, plan.ids.host, plan.ids.host + plan.ids.count - 1);
     layer.details = json!({"uid_map": uids, "gid_map": gids, "setgroups": "deny"});
     layer
 }
@@ -62,7 +63,11 @@ pub(super) fn credentials(subject: &Subject, plan: &Plan, moment: Moment) -> Lay
     if moment == Moment::BeforeExec {
         layer.expect("Threads", &threads, "1");
     }
-    layer.summary = format!("host uid {} gid {}, no groups, own session, no terminal", plan.ids.host + plan.ids.uid, plan.ids.host + plan.ids.gid);
+    layer.summary = format!(
+        "host uid {} gid {}, no groups, own session, no terminal",
+        plan.ids.host + plan.ids.uid,
+        plan.ids.host + plan.ids.gid
+    );
     layer.details = json!({"uid": uid, "gid": gid, "groups": groups, "threads": threads});
     layer
 }

@@ -41,12 +41,7 @@ pub(crate) struct Events {
 impl CellGroup {
     /// Makes `name` beneath the run's v2 group and, for each controller that is on v1, there. Without
     /// limits only the v2 group is made, for killing.
-    pub(crate) fn create(
-        on: &Hierarchies,
-        run: &str,
-        name: &str,
-        limits: Option<Limits>,
-    ) -> Result<Self, RunError> {
+    pub(crate) fn create(on: &Hierarchies, run: &str, name: &str, limits: Option<Limits>) -> Result<Self, RunError> {
         let v2 = on.v2.join(run).join(name);
         make(&v2)?;
         let mut group = Self { v2, v1: Vec::new(), limits };
@@ -127,7 +122,8 @@ impl CellGroup {
     /// What the group ran into so far.
     pub(crate) fn events(&self) -> Events {
         let memory = self.dir_of("memory");
-        let oom_kills = field(&memory.join("memory.events"), "oom_kill").or_else(|| field(&memory.join("memory.oom_control"), "oom_kill"));
+        let oom_kills = field(&memory.join("memory.events"), "oom_kill")
+            .or_else(|| field(&memory.join("memory.oom_control"), "oom_kill"));
         let pids_max = field(&self.dir_of("pids").join("pids.events"), "max");
         Events { oom_kills: oom_kills.unwrap_or(0), pids_max: pids_max.unwrap_or(0) }
     }

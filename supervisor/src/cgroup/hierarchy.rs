@@ -26,26 +26,32 @@ pub(crate) struct Hierarchies {
 impl Hierarchies {
     /// Finds the hierarchies and makes our folder in each.
     pub(crate) fn find() -> Result<Self, RunError> {
-        let mounts = Process::myself().and_then(|me| me.mountinfo()).map_err(|e| {
-            RunError::Host(format!("/proc/self/mountinfo cannot be read ({e}); mount procfs on /proc"))
-        })?;
+        let mounts = Process::myself()
+            .and_then(|me| me.mountinfo())
+            .map_err(|e| RunError::Host(format!("/proc/self/mountinfo cannot be read ({e}); mount procfs on /proc")))?;
         let root = mounts.iter().find(|m| m.fs_type == "cgroup2" && m.root == "/").map(|m| m.mount_point.clone());
         let root = root.ok_or_else(|| {
-            RunError::Host("no cgroup2 hierarchy is mounted; mount one with: mount -t cgroup2 none /sys/fs/cgroup/unified".into())
+            RunError::Host(
+                "no cgroup2 hierarchy is mounted; mount one with: mount -t cgroup2 none /sys/fs/cgroup/unified".into(),
+            )
         })?;
-        let available = fs::read_to_string(root.join("cgroup.controllers")).doing("read", root.join("cgroup.controllers"))?;
+        let available =
+            fs::read_to_string(root.join("cgroup.controllers")).doing("read", root.join("cgroup.controllers"))?;
         let mut found = Self { v2: root.join(OURS), on_v2: Vec::new(), on_v1: Vec::new() };
         for needed in NEEDED {
             if available.split_whitespace().any(|c| c == needed) {
                 found.on_v2.push(needed);
                 continue;
             }
-            let v1 = mounts.iter().find(|m| m.fs_type == "cgroup" && m.super_options.contains_key(needed) && m.root == "/");
+            let v1 =
+                mounts.iter().find(|m| m.fs_type == "cgroup" && m.super_options.contains_key(needed) && m.root == "/");
             match v1 {
                 Some(mount) => found.on_v1.push((needed, mount.mount_point.join(OURS))),
-                None => return Err(RunError::Host(format!(
-                    "no cgroup hierarchy has the {needed} controller, so limits.{needed} cannot be enforced; boot with it enabled"
-                ))),
+                None => {
+                    return Err(RunError::Host(format!(
+                        "no cgroup hierarchy has the {needed} controller, so limits.{needed} cannot be enforced; boot with it enabled"
+                    )));
+                }
             }
         }
         found.prepare(&root)?;

@@ -48,7 +48,9 @@ impl Draft {
     pub(crate) fn slot(&mut self, fd: OwnedFd) -> Result<Slot, RunError> {
         // The launcher takes 64 descriptors; the program, its filter and cgroups need some.
         let slot = u8::try_from(self.fds.len()).ok().filter(|n| *n < 64);
-        let slot = slot.ok_or_else(|| RunError::Policy("the policy names too many paths for one cell; name a common parent".into()))?;
+        let slot = slot.ok_or_else(|| {
+            RunError::Policy("the policy names too many paths for one cell; name a common parent".into())
+        })?;
         self.fds.push(fd);
         Ok(Slot(slot))
     }
@@ -79,7 +81,9 @@ impl Draft {
     /// Limits that every process set has: no core dumps, nothing locked, no message queues, no priority.
     pub(crate) fn common_rlimits(&mut self, files: u64) {
         self.rlimit(libc::RLIMIT_NOFILE, files);
-        for none in [libc::RLIMIT_CORE, libc::RLIMIT_MEMLOCK, libc::RLIMIT_MSGQUEUE, libc::RLIMIT_NICE, libc::RLIMIT_RTPRIO] {
+        for none in
+            [libc::RLIMIT_CORE, libc::RLIMIT_MEMLOCK, libc::RLIMIT_MSGQUEUE, libc::RLIMIT_NICE, libc::RLIMIT_RTPRIO]
+        {
             self.rlimit(none, 0);
         }
     }

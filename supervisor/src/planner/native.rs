@@ -50,10 +50,16 @@ pub(crate) fn native(home: &Home, inputs: NativeInputs<'_>) -> Result<Order, Run
     draft.descriptor(inputs.stderr, 2)?;
     draft.descriptor(inputs.status, 3)?;
 
-    let host: Vec<(&str, &FsRule)> = inputs.policy.fs.read.iter().filter_map(|rule| match &rule.path {
-        PathRule::Host(path) => Some((path.as_str(), rule)),
-        PathRule::Workspace(_) => None,
-    }).collect();
+    let host: Vec<(&str, &FsRule)> = inputs
+        .policy
+        .fs
+        .read
+        .iter()
+        .filter_map(|rule| match &rule.path {
+            PathRule::Host(path) => Some((path.as_str(), rule)),
+            PathRule::Workspace(_) => None,
+        })
+        .collect();
     for (path, rule) in &host {
         // A path beneath another one is there already, and can't be mounted into a read-only tree.
         if !host.iter().any(|(other, _)| other != path && Path::new(path).starts_with(other)) {
@@ -152,7 +158,12 @@ fn devices(draft: &mut Draft) -> Result<(), RunError> {
         draft.put(path.clone(), what);
         draft.allow(path, Access::File);
     }
-    for (name, target) in [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")] {
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ] {
         draft.put(format!("/dev/{name}"), What::Symlink { target: target.into() });
     }
     Ok(())
@@ -161,7 +172,10 @@ fn devices(draft: &mut Draft) -> Result<(), RunError> {
 /// Who the agent is, for programs that look it up; nothing of the host's users.
 fn identity_files(draft: &mut Draft, host: &[(&str, &FsRule)]) {
     let files = [
-        ("/etc/passwd", format!("agent:x:{USER}:{USER}:agent:{WORKSPACE}:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")),
+        (
+            "/etc/passwd",
+            format!("agent:x:{USER}:{USER}:agent:{WORKSPACE}:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"),
+        ),
         ("/etc/group", format!("agent:x:{USER}:\nnogroup:x:65534:\n")),
         ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n".to_owned()),
     ];
@@ -177,10 +191,13 @@ fn identity_files(draft: &mut Draft, host: &[(&str, &FsRule)]) {
 /// part it is not there at all.
 fn put_workspace(draft: &mut Draft, policy: &Policy, workspace: &Workspace) -> Result<bool, RunError> {
     let inside = |rules: &[FsRule]| -> Vec<String> {
-        rules.iter().filter_map(|rule| match &rule.path {
-            PathRule::Workspace(path) => Some(path.as_str().to_owned()),
-            PathRule::Host(_) => None,
-        }).collect()
+        rules
+            .iter()
+            .filter_map(|rule| match &rule.path {
+                PathRule::Workspace(path) => Some(path.as_str().to_owned()),
+                PathRule::Host(_) => None,
+            })
+            .collect()
     };
     let (read, write) = (inside(&policy.fs.read), inside(&policy.fs.write));
     if read.is_empty() && write.is_empty() {
@@ -216,7 +233,8 @@ fn deny(draft: &mut Draft, workspace: &Workspace, path: &str, rule: &FsRule) -> 
             rule.origin
         )));
     }
-    let mut parents: Vec<PathBuf> = Path::new(path).ancestors().skip(1).filter(|p| !p.as_os_str().is_empty()).map(Path::to_path_buf).collect();
+    let mut parents: Vec<PathBuf> =
+        Path::new(path).ancestors().skip(1).filter(|p| !p.as_os_str().is_empty()).map(Path::to_path_buf).collect();
     parents.reverse();
     for parent in parents {
         let place = join(&parent.to_string_lossy());

@@ -47,7 +47,8 @@ pub(crate) fn shim(home: &Home, inputs: ShimInputs<'_>) -> Result<Order, RunErro
         draft.descriptor(channel, 4)?;
     }
     let source = draft.slot(inputs.journal)?;
-    let bind = |source, idmap| What::Bind { source, read_only: false, no_exec: true, device: false, file: false, idmap };
+    let bind =
+        |source, idmap| What::Bind { source, read_only: false, no_exec: true, device: false, file: false, idmap };
     draft.put("/journal", bind(source, None));
     draft.allow("/journal", Access::ReadWrite);
     if let Some((fd, owner)) = inputs.workspace {

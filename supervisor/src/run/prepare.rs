@@ -22,13 +22,13 @@ use crate::cache::{Component, digest_of, hex};
 use crate::cgroup::{CellGroup, Limits};
 use crate::error::{Doing, RunError};
 use crate::launch::{Newborn, Order, begin};
+use crate::memfd;
 use crate::output::Output;
 use crate::planner::{self, NativeInputs, ShimInputs, WasmInputs};
 use crate::reserve::Range;
 use crate::run::Agent;
 use crate::run::control::Control;
 use crate::run::scene::Scene;
-use crate::memfd;
 
 /// Longest wait for a word of the shim or the cell before agent code runs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -76,7 +76,8 @@ pub(super) fn prepare(mut scene: Scene) -> Result<Ready, RunError> {
     let agent = prepare_agent(&mut scene)?;
     scene.clock.mark("agent prepared");
 
-    let filters = std::mem::replace(&mut scene.request.filters, [Box::new(|_, _| Vec::new()), Box::new(|_, _| Vec::new())]);
+    let filters =
+        std::mem::replace(&mut scene.request.filters, [Box::new(|_, _| Vec::new()), Box::new(|_, _| Vec::new())]);
     let (mut output, [stdout, stderr]) = Output::new(scene.request.policy.limits.output, filters)?;
     let (control, shim_control) = Control::pair()?;
     let (diagnostics, shim_diagnostics) = pipe2(OFlag::O_CLOEXEC).doing("make", "pipe")?;
@@ -118,7 +119,9 @@ pub(super) fn prepare(mut scene: Scene) -> Result<Ready, RunError> {
 /// A workspace whose file system cannot be mounted as somebody else's is the workspace's fault.
 fn workspaces_own(error: RunError, scene: &Scene) -> RunError {
     match (error, &scene.workspace) {
-        (RunError::Launch { step: Step::Tree, errno: Some(Errno::EINVAL), operand, .. }, Some(workspace)) if operand == "/workspace" => {
+        (RunError::Launch { step: Step::Tree, errno: Some(Errno::EINVAL), operand, .. }, Some(workspace))
+            if operand == "/workspace" =>
+        {
             RunError::Workspace(format!(
                 "workspace {}: its file system takes no idmapped mount; use a folder on ext4, xfs, btrfs or tmpfs",
                 workspace.name.display()
@@ -160,10 +163,13 @@ fn prepare_agent(scene: &mut Scene) -> Result<Prepared, RunError> {
         Agent::Native { argv } => {
             let program = argv.first().map(String::as_str).unwrap_or_default();
             if !program.starts_with('/') {
-                return Err(RunError::Component(format!("program {program:?} must be an absolute path inside the cell, such as /usr/bin/python3")));
+                return Err(RunError::Component(format!(
+                    "program {program:?} must be an absolute path inside the cell, such as /usr/bin/python3"
+                )));
             }
             // Programs of the workspace are not the host's to read by name; they have no digest before the run.
-            let digest = if program.starts_with("/workspace/") { String::new() } else { digest_of(Path::new(program))? };
+            let digest =
+                if program.starts_with("/workspace/") { String::new() } else { digest_of(Path::new(program))? };
             Ok(Prepared::Native { digest, argv })
         }
     }
@@ -175,14 +181,16 @@ fn compile(scene: &mut Scene, component: &Component) -> Result<OwnedFd, RunError
     let artifact = memfd::open("artifact")?;
     let (message, their_message) = pipe2(OFlag::O_CLOEXEC).doing("make", "pipe")?;
     let share = |fd: &OwnedFd| fd.try_clone().doing("share", "memory file");
-    let fds = (share(&component.memory)?, OwnedFd::from(artifact.try_clone().doing("share", "artifact")?), their_message);
+    let fds =
+        (share(&component.memory)?, OwnedFd::from(artifact.try_clone().doing("share", "artifact")?), their_message);
     let host_id = scene.reservation.host_id(Range::Compiler);
     let order = planner::compile(&scene.home, (host_id, &group, scene.landlock_abi), fds)?;
     let compiler = begin(&scene.home, order)?.finish()?;
     attest(&compiler, &group, &scene.hierarchies, Moment::BeforeExec)?;
     compiler.go()?;
     let limit = PollTimeout::try_from(COMPILE_TIME).unwrap_or(PollTimeout::MAX);
-    let mut fds = [PollFd::new(compiler.pidfd.as_fd(), PollFlags::POLLIN), PollFd::new(scene.signals.as_fd(), PollFlags::POLLIN)];
+    let mut fds =
+        [PollFd::new(compiler.pidfd.as_fd(), PollFlags::POLLIN), PollFd::new(scene.signals.as_fd(), PollFlags::POLLIN)];
     let ended = poll(&mut fds, limit).doing("wait for", "compiler")?;
     if let Some(signal) = scene.signals.next() {
         return Err(RunError::Interrupted(signal));
@@ -197,8 +205,12 @@ fn compile(scene: &mut Scene, component: &Component) -> Result<OwnedFd, RunError
     scene.clock.mark("compiled");
     match status {
         WaitStatus::Exited(_, compile_exit::OK) => component.keep(artifact),
-        WaitStatus::Exited(_, compile_exit::INVALID | compile_exit::WORLD) => Err(RunError::Component(text.trim().to_owned())),
-        _ if oom => Err(RunError::Component(format!("it needs more than {} MiB to compile", COMPILE_LIMITS.memory >> 20))),
+        WaitStatus::Exited(_, compile_exit::INVALID | compile_exit::WORLD) => {
+            Err(RunError::Component(text.trim().to_owned()))
+        }
+        _ if oom => {
+            Err(RunError::Component(format!("it needs more than {} MiB to compile", COMPILE_LIMITS.memory >> 20)))
+        }
         other => Err(RunError::Component(format!("the compiler ended with {other:?}: {}", text.trim()))),
     }
 }
@@ -213,17 +225,20 @@ fn shim_order(
     let limits = scene.hierarchies.on_v1.is_empty().then_some(SHIM_LIMITS);
     let group = CellGroup::create(&scene.hierarchies, &scene.run, "shim", limits)?;
     let workspace = scene.workspace.as_ref().map(|w| Ok::<_, RunError>((w.share()?, w.owner))).transpose()?;
-    let order = planner::shim(&scene.home, ShimInputs {
-        host_id: scene.reservation.host_id(Range::Shim),
-        group: &group,
-        landlock_abi: scene.landlock_abi,
-        hostname: "shim",
-        diagnostics,
-        control,
-        channel,
-        journal: scene.lend_journal()?,
-        workspace,
-    })?;
+    let order = planner::shim(
+        &scene.home,
+        ShimInputs {
+            host_id: scene.reservation.host_id(Range::Shim),
+            group: &group,
+            landlock_abi: scene.landlock_abi,
+            hostname: "shim",
+            diagnostics,
+            control,
+            channel,
+            journal: scene.lend_journal()?,
+            workspace,
+        },
+    )?;
     Ok((order, group))
 }
 
@@ -251,18 +266,21 @@ fn cell_order(
                 wall_ms: limits.wall_ms,
                 log_line: LOG_LINE,
             };
-            let order = planner::wasm(&scene.home, WasmInputs {
-                host_id: scene.reservation.host_id(Range::Agent),
-                group: &group,
-                landlock_abi: scene.landlock_abi,
-                hostname: "cell",
-                stdout,
-                stderr,
-                channel: channel.ok_or_else(|| RunError::Internal("a wasm cell without a channel".into()))?,
-                artifact: artifact.try_clone().doing("share", "artifact")?,
-                config: &config,
-                files: u64::from(limits.files).max(64),
-            })?;
+            let order = planner::wasm(
+                &scene.home,
+                WasmInputs {
+                    host_id: scene.reservation.host_id(Range::Agent),
+                    group: &group,
+                    landlock_abi: scene.landlock_abi,
+                    hostname: "cell",
+                    stdout,
+                    stderr,
+                    channel: channel.ok_or_else(|| RunError::Internal("a wasm cell without a channel".into()))?,
+                    artifact: artifact.try_clone().doing("share", "artifact")?,
+                    config: &config,
+                    files: u64::from(limits.files).max(64),
+                },
+            )?;
             Ok((order, group, None))
         }
         Prepared::Native { argv, .. } => {
@@ -284,19 +302,22 @@ pub(super) fn native_order(
     let cgroup = Limits { memory: limits.memory, pids: limits.pids, cpu_millis: limits.cpu_millis };
     let group = CellGroup::create(&scene.hierarchies, &scene.run, name, Some(cgroup))?;
     let (status, their_status) = pipe2(OFlag::O_CLOEXEC).doing("make", "status pipe")?;
-    let order = planner::native(&scene.home, NativeInputs {
-        what: if name == "cell" { "agent's cell" } else { "tool's cell" },
-        policy: &scene.request.policy,
-        workspace: scene.workspace.as_ref(),
-        host_id: scene.reservation.host_id(range),
-        group: &group,
-        landlock_abi: scene.landlock_abi,
-        hostname: "cell",
-        stdout,
-        stderr,
-        status: their_status,
-        argv,
-    })?;
+    let order = planner::native(
+        &scene.home,
+        NativeInputs {
+            what: if name == "cell" { "agent's cell" } else { "tool's cell" },
+            policy: &scene.request.policy,
+            workspace: scene.workspace.as_ref(),
+            host_id: scene.reservation.host_id(range),
+            group: &group,
+            landlock_abi: scene.landlock_abi,
+            hostname: "cell",
+            stdout,
+            stderr,
+            status: their_status,
+            argv,
+        },
+    )?;
     Ok((order, group, status.into()))
 }
 
@@ -331,7 +352,8 @@ impl Talk<'_> {
             other => return Err(out_of_order(&other)),
         }
         self.scene.clock.mark("shim ready");
-        let listener = cell.newborn.listener.as_ref().ok_or_else(|| RunError::Internal("a cell without a listener".into()))?;
+        let listener =
+            cell.newborn.listener.as_ref().ok_or_else(|| RunError::Internal("a cell without a listener".into()))?;
         self.say(&ToShim::Listener { cell: 0 }, &[listener.as_fd()])
     }
 
@@ -375,9 +397,17 @@ impl Talk<'_> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
-            let mut fds = [PollFd::new(self.control.as_fd(), PollFlags::POLLIN), PollFd::new(self.scene.signals.as_fd(), PollFlags::POLLIN)];
+            let mut fds = [
+                PollFd::new(self.control.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.scene.signals.as_fd(), PollFlags::POLLIN),
+            ];
             match poll(&mut fds, timeout) {
-                Ok(0) => return Err(RunError::LaunchLost { what: "shim", detail: "no word from it or the cell in time".into() }),
+                Ok(0) => {
+                    return Err(RunError::LaunchLost {
+                        what: "shim",
+                        detail: "no word from it or the cell in time".into(),
+                    });
+                }
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno).doing("wait for", "shim"),
             }
@@ -387,7 +417,9 @@ impl Talk<'_> {
             }
             if talks {
                 return match self.control.receive()? {
-                    Some(ToSupervisor::KillCell { reason }) if reason.starts_with("journal:") => Err(RunError::Journal(reason)),
+                    Some(ToSupervisor::KillCell { reason }) if reason.starts_with("journal:") => {
+                        Err(RunError::Journal(reason))
+                    }
                     Some(ToSupervisor::KillCell { reason }) => Err(RunError::Component(reason)),
                     Some(message) => Ok(message),
                     None => Err(self.shim_gone()),

@@ -62,7 +62,8 @@ impl Scene {
         let home = Home::open(request.state.as_deref())?;
         let landlock_abi = landlock_abi::choose(&request.policy.require.degrade_ok)?;
         let writes = request.policy.fs.write.iter().any(|rule| matches!(rule.path, PathRule::Workspace(_)));
-        let workspace = request.workspace.as_deref().map(|path| Workspace::open(path, writes, &home.state)).transpose()?;
+        let workspace =
+            request.workspace.as_deref().map(|path| Workspace::open(path, writes, &home.state)).transpose()?;
         let hierarchies = Hierarchies::find()?;
         clock.mark("host examined");
         let run = new_id()?;
@@ -83,7 +84,20 @@ impl Scene {
         hierarchies.enable_in(&note.v2)?;
         record_dir(&folder)?;
         (request.notice)(&format!("run {run}"));
-        Ok(Self { request, clock, signals, home, run, workspace, landlock_abi, hierarchies, journal, note, reservation, janitor })
+        Ok(Self {
+            request,
+            clock,
+            signals,
+            home,
+            run,
+            workspace,
+            landlock_abi,
+            hierarchies,
+            journal,
+            note,
+            reservation,
+            janitor,
+        })
     }
 
     /// Makes the journal's folder, lent to the shim.

@@ -185,9 +185,7 @@ impl Run {
                 }
                 Ok(())
             }
-            ToSupervisor::KillTool { cell } => {
-                self.tools.iter().filter(|t| t.id == cell).try_for_each(tools::kill)
-            }
+            ToSupervisor::KillTool { cell } => self.tools.iter().filter(|t| t.id == cell).try_for_each(tools::kill),
             ToSupervisor::KillCell { reason } => self.kill(Reason::Killed, reason),
             ToSupervisor::Log { level, message } => {
                 let line = (self.ready.scene.request.log)(&level, &message);
@@ -280,11 +278,13 @@ impl Run {
         while self.farewell.is_none() && !self.shim_gone && Instant::now() < deadline {
             self.turn(deadline)?;
         }
-        end_group(&self.ready.shim.group.v2, if self.farewell.is_some() { Duration::ZERO } else { PATIENCE }).or_else(|e| match e {
-            // It has said goodbye and is on its way out; the reclaim waits for it.
-            RunError::Io { errno: Errno::ETIMEDOUT, .. } => Ok(()),
-            other => Err(other),
-        })?;
+        end_group(&self.ready.shim.group.v2, if self.farewell.is_some() { Duration::ZERO } else { PATIENCE }).or_else(
+            |e| match e {
+                // It has said goodbye and is on its way out; the reclaim waits for it.
+                RunError::Io { errno: Errno::ETIMEDOUT, .. } => Ok(()),
+                other => Err(other),
+            },
+        )?;
         Ok(())
     }
 
@@ -305,13 +305,26 @@ impl Run {
         let undelivered = output.deliver(deadline.max(Instant::now() + READER), signals.as_fd());
         if !recorded {
             // The agent ran, so this is no refusal; but without a last record it is no other end either.
-            end.detail = format!("{}; its shim did not finish the journal in {}, see stockade journal verify", end.detail, journal.display());
+            end.detail = format!(
+                "{}; its shim did not finish the journal in {}, see stockade journal verify",
+                end.detail,
+                journal.display()
+            );
             end.reason = Reason::Killed;
         }
         if native {
             self.agent = None;
         }
         end.detail = end.detail.trim().to_owned();
-        Ok(Finished { run, journal, end, agent: self.agent, summary, undelivered, interrupted_by: self.interrupted_by, clock })
+        Ok(Finished {
+            run,
+            journal,
+            end,
+            agent: self.agent,
+            summary,
+            undelivered,
+            interrupted_by: self.interrupted_by,
+            clock,
+        })
     }
 }

@@ -29,7 +29,13 @@ pub(super) struct Tool {
 }
 
 /// Launches a tool's cell and tells the shim; a failure is told, too, and is not the run's.
-pub(super) fn launch(scene: &Scene, control: &Control, id: CellId, exec: &str, argv: &[String]) -> Result<Option<Tool>, RunError> {
+pub(super) fn launch(
+    scene: &Scene,
+    control: &Control,
+    id: CellId,
+    exec: &str,
+    argv: &[String],
+) -> Result<Option<Tool>, RunError> {
     match try_launch(scene, control, id, exec, argv) {
         Ok(tool) => Ok(Some(tool)),
         Err(error) => {

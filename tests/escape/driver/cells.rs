@@ -72,7 +72,11 @@ impl Cells {
         let built = std::env::var_os("STOCKADE_BIN_DIR")
             .map_or_else(|| Path::new(PROBE).parent().unwrap().to_path_buf(), PathBuf::from);
         for name in OURS.iter().chain(&["stockade-cell"]) {
-            assert!(built.join(name).exists(), "{} is not there: run `make build` first, or set STOCKADE_BIN_DIR", built.join(name).display());
+            assert!(
+                built.join(name).exists(),
+                "{} is not there: run `make build` first, or set STOCKADE_BIN_DIR",
+                built.join(name).display()
+            );
         }
         let (native, fallen) = (scene.root().join("libexec"), scene.root().join("libexec-fallen"));
         for dir in [&native, &fallen] {

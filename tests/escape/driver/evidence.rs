@@ -1,7 +1,7 @@
 //! Which layer stopped an attack, from what can be checked.
 
 use super::Verdict;
-use super::attack::{Attack, Answer, Expect, Syscall};
+use super::attack::{Answer, Attack, Expect, Syscall};
 use super::cells::{Kind, Seen};
 use serde_json::Value;
 use stockade_policy::seccomp::{self, Action};
@@ -54,7 +54,11 @@ fn escaped(attack: &Attack, seen: &Seen) -> Option<String> {
             (arrived > (1 << 20) + 65536).then(|| format!("{arrived} bytes arrived"))
         }
         "terminal-escapes" => {
-            let raw = |bytes: &[u8]| bytes.iter().any(|b| *b < 0x20 && !b"\n\r\t".contains(b)) || bytes.windows(2).any(|w| w == b"\xc2\x9b") || std::str::from_utf8(bytes).is_err();
+            let raw = |bytes: &[u8]| {
+                bytes.iter().any(|b| *b < 0x20 && !b"\n\r\t".contains(b))
+                    || bytes.windows(2).any(|w| w == b"\xc2\x9b")
+                    || std::str::from_utf8(bytes).is_err()
+            };
             (raw(&seen.output.stdout) || raw(&seen.output.stderr)).then(|| "control characters arrived".to_owned())
         }
         "frame-forged-log" => seen
@@ -70,7 +74,11 @@ fn escaped(attack: &Attack, seen: &Seen) -> Option<String> {
 fn stopped_by(kind: Kind, attack: &Attack, expected: &[String], seen: &Seen) -> Result<String, String> {
     let wants = |layer: &str| expected.iter().any(|e| e == layer);
     let accept = |layer: &str, shown: String| {
-        if wants(layer) { Ok(shown) } else { Err(format!("stopped by {shown}, not by any of {expected:?}: {}", tell(seen))) }
+        if wants(layer) {
+            Ok(shown)
+        } else {
+            Err(format!("stopped by {shown}, not by any of {expected:?}: {}", tell(seen)))
+        }
     };
     let Some(answer) = &seen.answer else { return without_answer(expected, seen) };
     if answer.outcome == "unsupported" {
@@ -92,7 +100,9 @@ fn stopped_by(kind: Kind, attack: &Attack, expected: &[String], seen: &Seen) -> 
 
 /// The sender believes that it worked.
 fn silent(attack: &Attack) -> bool {
-    ["proc-outlive-", "proc-sigio", "frame-forged", "limit-output", "terminal-escapes"].iter().any(|p| attack.name.starts_with(p))
+    ["proc-outlive-", "proc-sigio", "frame-forged", "limit-output", "terminal-escapes"]
+        .iter()
+        .any(|p| attack.name.starts_with(p))
 }
 
 /// Asks the filter's own bytes about the decisive call.
@@ -107,12 +117,18 @@ fn by_filter(kind: Kind, call: &Syscall, answer: &Answer, seen: &Seen) -> Result
     match actions.into_iter().min() {
         Some(Action::Errno(errno)) if i32::from(errno) == answer.errno => Ok(Some("seccomp".to_owned())),
         Some(Action::Notify) => {
-            let recorded = seen.journal.iter().any(|r| r["type"] == "syscall" && r["nr"] == call.nr && r["verdict"] == "deny");
-            if recorded { Ok(Some("seccomp, journaled".to_owned())) } else { Err(format!("syscall {} went to the shim and is not in the journal", call.nr)) }
+            let recorded =
+                seen.journal.iter().any(|r| r["type"] == "syscall" && r["nr"] == call.nr && r["verdict"] == "deny");
+            if recorded {
+                Ok(Some("seccomp, journaled".to_owned()))
+            } else {
+                Err(format!("syscall {} went to the shim and is not in the journal", call.nr))
+            }
         }
-        Some(action @ (Action::KillProcess | Action::KillThread | Action::Errno(_))) => {
-            Err(format!("the filter says {action:?} for syscall {}, but the attack saw errno {}", call.nr, answer.errno))
-        }
+        Some(action @ (Action::KillProcess | Action::KillThread | Action::Errno(_))) => Err(format!(
+            "the filter says {action:?} for syscall {}, but the attack saw errno {}",
+            call.nr, answer.errno
+        )),
         _ => Ok(None),
     }
 }
@@ -171,8 +187,8 @@ fn plausible(layer: &str, errno: i32) -> bool {
         "one-listener" => &[EBUSY, EPERM],
         "keyring" => &[ENOKEY, EACCES],
         "closed-fds" => &[EBADF, ENOENT, ENOTDIR, 0],
-        "uts-ns" | "time-ns" | "cgroup-ns" | "environment" | "dropped-groups" | "reclaim" | "sanitised" | "output-limit"
-        | "cgroup-cpu" | "shim" => &[0],
+        "uts-ns" | "time-ns" | "cgroup-ns" | "environment" | "dropped-groups" | "reclaim" | "sanitised"
+        | "output-limit" | "cgroup-cpu" | "shim" => &[0],
         _ => &[],
     };
     errnos.contains(&errno)
@@ -183,6 +199,11 @@ fn tell(seen: &Seen) -> String {
     let clip = |bytes: &[u8]| String::from_utf8_lossy(bytes).chars().take(400).collect::<String>();
     match &seen.answer {
         Some(a) => format!("{} errno {} ({}) at {:?}", a.outcome, a.errno, a.detail, a.syscall),
-        None => format!("{}, stdout {:?}, stderr {:?}", seen.output.status, clip(&seen.output.stdout), clip(&seen.output.stderr)),
+        None => format!(
+            "{}, stdout {:?}, stderr {:?}",
+            seen.output.status,
+            clip(&seen.output.stdout),
+            clip(&seen.output.stderr)
+        ),
     }
 }

@@ -27,13 +27,21 @@ pub fn show(attack: &Attack, scene: &mut Scene) -> Verdict {
     match Answer::find(&stdout, &attack.name) {
         Some(a) if a.outcome == "succeeded" && a.detail.contains(MARK) && !a.detail.contains(&scene.secret) => {
             // `priv-key-add` reads a key that it made itself.
-            if attack.name == "priv-key-add" { Verdict::Pass(a.detail) } else { Verdict::Fail(format!("not this secret: {}", a.detail)) }
+            if attack.name == "priv-key-add" {
+                Verdict::Pass(a.detail)
+            } else {
+                Verdict::Fail(format!("not this secret: {}", a.detail))
+            }
         }
         Some(a) if a.outcome == "succeeded" => Verdict::Pass(a.detail),
         Some(a) => excused(attack, Some(&a), format!("{}: {}", a.outcome, a.detail)),
         None => {
             let said = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr));
-            excused(attack, None, format!("no answer, {}: {}", output.status, said.chars().take(400).collect::<String>()))
+            excused(
+                attack,
+                None,
+                format!("no answer, {}: {}", output.status, said.chars().take(400).collect::<String>()),
+            )
         }
     }
 }

@@ -178,7 +178,12 @@ impl Scene {
 
     fn ipc(&self, command: &str) {
         let words = ["IPC_KEY", "MQ"].map(|k| format!("{k}={}", self.facts[k]));
-        let status = Command::new(PROBE).arg(command).args(words).arg(format!("SECRET={}", self.secret)).stdout(Stdio::null()).status();
+        let status = Command::new(PROBE)
+            .arg(command)
+            .args(words)
+            .arg(format!("SECRET={}", self.secret))
+            .stdout(Stdio::null())
+            .status();
         assert!(status.unwrap().success(), "{command}");
     }
 

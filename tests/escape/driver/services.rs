@@ -1,7 +1,8 @@
 //! Services of the host that answer everyone with the secret, and count who came.
 
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept, bind, listen, sendmsg, socket,
+    AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept, bind, listen, sendmsg,
+    socket,
 };
 use std::fs::File;
 use std::io::{IoSlice, Write};
@@ -54,7 +55,8 @@ impl Services {
                 udp.send_to(text.as_bytes(), from).ok();
             }
         });
-        let anyone = |path: &Path| std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let anyone =
+            |path: &Path| std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
         services.unix(&root.join("service"));
         services.unix(&root.join("outside/service"));
         let by_name = |suffix: &str| SocketAddr::from_abstract_name(format!("{name}{suffix}")).unwrap();

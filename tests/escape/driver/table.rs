@@ -30,7 +30,9 @@ pub fn print(rows: &[Row], options: &Options) {
             match verdict {
                 Some(Verdict::Fail(why)) => println!("FAILED {} {side}: {}: {why}", row.attack.name, row.attack.about),
                 Some(Verdict::Skip(why)) => println!("skipped {} {side}: {why}", row.attack.name),
-                Some(Verdict::Pass(what)) if !options.names.is_empty() => println!("passed {} {side}: {what}", row.attack.name),
+                Some(Verdict::Pass(what)) if !options.names.is_empty() => {
+                    println!("passed {} {side}: {what}", row.attack.name)
+                }
                 _ => {}
             }
         }

@@ -102,5 +102,7 @@ fn seal(program: &[u8]) -> Result<(), String> {
         .collect();
     let length = u16::try_from(filter.len()).map_err(|_| "a filter of more than 65535 instructions".to_owned())?;
     let whole = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut() };
-    sys!(SYS_seccomp, SET_MODE_FILTER, TSYNC, at(&whole)).map(|_| ()).map_err(|f| format!("second filter: errno {}", f.errno))
+    sys!(SYS_seccomp, SET_MODE_FILTER, TSYNC, at(&whole))
+        .map(|_| ())
+        .map_err(|f| format!("second filter: errno {}", f.errno))
 }

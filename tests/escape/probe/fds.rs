@@ -10,7 +10,9 @@ const CLASS: &str = "descriptors";
 
 /// The table.
 pub const ATTACKS: &[Attack] = &[
-    attack("fd-inherited-read", CLASS, "read a host file through a descriptor that was left open", |_| each_fd(steal_fd_at))
+    attack("fd-inherited-read", CLASS, "read a host file through a descriptor that was left open", |_| {
+        each_fd(steal_fd_at)
+    })
     .needs(&["LEAKED_FD"])
     .native(&["closed-fds"])
     .wasm(&["closed-fds", "seccomp"]),
@@ -47,9 +49,14 @@ pub const ATTACKS: &[Attack] = &[
     attack("fd-scm-rights", CLASS, "be handed a host file over a Unix socket", scm_rights)
         .needs(&["UNIX_ABSTRACT", "UNIX_PATH"])
         .native(&["seccomp", "net-ns", "mount-ns", "landlock"]),
-    attack("fd-artifact-write", CLASS, "change the compiled component in its memfd, for the next run to load", artifact)
-        .native_absent("a native cell has no artifact")
-        .wasm(&["seal", "seccomp"]),
+    attack(
+        "fd-artifact-write",
+        CLASS,
+        "change the compiled component in its memfd, for the next run to load",
+        artifact,
+    )
+    .native_absent("a native cell has no artifact")
+    .wasm(&["seal", "seccomp"]),
     attack("fd-artifact-map", CLASS, "map the compiled component writable and shared", artifact_map)
         .native_absent("a native cell has no artifact")
         .wasm(&["seal", "seccomp"]),
@@ -163,4 +170,3 @@ fn artifact_map(p: &Params) -> Attempt {
     sys::poke(map, b"changed");
     Ok("mapped and written".into())
 }
-

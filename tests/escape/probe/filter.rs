@@ -37,8 +37,7 @@ pub const ATTACKS: &[Attack] = &[
     attack("filter-personality-aslr", CLASS, "switch off address randomisation by personality", |_| {
         personality(0x004_0000)
     }),
-    attack("code-mprotect", CODE, "write machine code, make it executable, run it", mprotect)
-        .native_open(NATIVE_CODE),
+    attack("code-mprotect", CODE, "write machine code, make it executable, run it", mprotect).native_open(NATIVE_CODE),
     attack("code-mmap-rwx", CODE, "map memory writable and executable at once, run code in it", rwx)
         .native_open(NATIVE_CODE),
     attack("code-pkey-mprotect", CODE, "make memory executable by pkey_mprotect", pkey).native_open(NATIVE_CODE),
@@ -151,9 +150,9 @@ fn memfd_exec(_: &Params) -> Attempt {
     let elf = tiny_elf();
     let fd = memfd()?;
     sys!(SYS_write, fd, elf.as_ptr(), elf.len())?;
-    let child = sys::fork(|| exec(|argv, none| {
-        sys!(SYS_execveat, fd, c("").as_ptr(), argv, none, libc::AT_EMPTY_PATH)
-    }, &["escape"]))?;
+    let child = sys::fork(|| {
+        exec(|argv, none| sys!(SYS_execveat, fd, c("").as_ptr(), argv, none, libc::AT_EMPTY_PATH), &["escape"])
+    })?;
     match libc::WEXITSTATUS(sys::wait(child)?) {
         42 => Ok("the program ran".into()),
         errno => {

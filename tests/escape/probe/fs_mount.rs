@@ -29,20 +29,35 @@ pub const ATTACKS: &[Attack] = &[
         .outside("--unshare mount --mask MASKED")
         .native(NO),
     attack("mount-open-tree", CLASS, "clone the mount tree by open_tree", open_tree).outside(PRIVATE).native(NO),
-    attack("mount-fsopen", CLASS, "make a file system by fsopen, fsconfig, fsmount", fsopen).outside(PRIVATE).native(NO),
+    attack("mount-fsopen", CLASS, "make a file system by fsopen, fsconfig, fsmount", fsopen)
+        .outside(PRIVATE)
+        .native(NO),
     attack("mount-move", CLASS, "attach a detached tree by move_mount", move_mount).outside(PRIVATE).native(NO),
     attack("mount-pivot-root", CLASS, "change the root by pivot_root", pivot).outside(PRIVATE).native(NO),
     attack("mount-chroot-escape", CLASS, "leave a chroot by a second chroot", chroot)
         .needs(&["JAIL", "CANARY"])
         .outside("--chroot JAIL")
         .native(NO),
-    attack("mount-cgroup-release-agent", CLASS, "mount a v1 cgroup hierarchy and rewrite its release_agent (CVE-2022-0492)", release_agent)
-        .outside(PRIVATE)
-        .excuse(&[libc::ENODEV, libc::EBUSY, libc::EINVAL, libc::ENOENT, libc::ENOTSUP], "no cgroup v1 controller on this host")
-        .native(NO),
-    attack("mount-cgroup2", CLASS, "mount the whole cgroup2 tree and open its root's cgroup.procs for writing", cgroup2)
-        .outside(PRIVATE)
-        .native(NO),
+    attack(
+        "mount-cgroup-release-agent",
+        CLASS,
+        "mount a v1 cgroup hierarchy and rewrite its release_agent (CVE-2022-0492)",
+        release_agent,
+    )
+    .outside(PRIVATE)
+    .excuse(
+        &[libc::ENODEV, libc::EBUSY, libc::EINVAL, libc::ENOENT, libc::ENOTSUP],
+        "no cgroup v1 controller on this host",
+    )
+    .native(NO),
+    attack(
+        "mount-cgroup2",
+        CLASS,
+        "mount the whole cgroup2 tree and open its root's cgroup.procs for writing",
+        cgroup2,
+    )
+    .outside(PRIVATE)
+    .native(NO),
     attack("mount-fuse", CLASS, "mount a FUSE file system of one's own", fuse)
         .outside(PRIVATE)
         .excuse(&[libc::ENOENT, libc::ENODEV], "no /dev/fuse")

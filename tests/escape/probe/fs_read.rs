@@ -154,7 +154,11 @@ fn disk(p: &Params) -> Attempt {
 
 fn kmsg(_: &Params) -> Attempt {
     let got = node(libc::S_IFCHR, libc::makedev(1, 11), 8)?;
-    if got.contains(&b';') { Ok(format!("a record of {} bytes", got.len())) } else { Err(no_effect("not a kernel log")) }
+    if got.contains(&b';') {
+        Ok(format!("a record of {} bytes", got.len()))
+    } else {
+        Err(no_effect("not a kernel log"))
+    }
 }
 
 fn mem(_: &Params) -> Attempt {
@@ -190,4 +194,3 @@ pub fn entries(fd: usize) -> Result<Vec<String>, Stop> {
         }
     }
 }
-

@@ -50,9 +50,7 @@ pub const ATTACKS: &[Attack] = &[
     attack("plant-setuid-chmod", CLASS, "leave a setuid program in the workspace by chmod", |_| {
         plant(|name, _| sys!(SYS_chmod, c(name).as_ptr(), 0o4755))
     }),
-    attack("plant-setuid-fchmod", CLASS, "the same by fchmod", |_| {
-        plant(|_, fd| sys!(SYS_fchmod, fd, 0o4755))
-    }),
+    attack("plant-setuid-fchmod", CLASS, "the same by fchmod", |_| plant(|_, fd| sys!(SYS_fchmod, fd, 0o4755))),
     attack("plant-setuid-fchmodat", CLASS, "the same by fchmodat", |_| {
         plant(|name, _| sys!(SYS_fchmodat, libc::AT_FDCWD, c(name).as_ptr(), 0o4755))
     }),
@@ -93,8 +91,11 @@ pub const ATTACKS: &[Attack] = &[
     }),
     attack("plant-file-caps", CLASS, "leave a program with file capabilities in the workspace", file_caps)
         .native(&["capabilities", "seccomp"]),
-    attack("plant-chown-root", CLASS, "leave a file owned by uid 0 of the own namespace", chown)
-        .native(&["user-ns", "capabilities", "seccomp"]),
+    attack("plant-chown-root", CLASS, "leave a file owned by uid 0 of the own namespace", chown).native(&[
+        "user-ns",
+        "capabilities",
+        "seccomp",
+    ]),
 ];
 
 fn rewrite(path: &str) -> Attempt {
@@ -124,7 +125,11 @@ fn plant(set: impl Fn(&str, usize) -> Result<usize, sys::Failed>) -> Attempt {
     let fd = open(&name, libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY)?;
     set(&name, fd)?;
     let bits = mode(&name)?;
-    if bits & libc::S_ISUID != 0 { Ok(format!("{name} has mode {bits:o}")) } else { Err(no_effect(format!("mode {bits:o}"))) }
+    if bits & libc::S_ISUID != 0 {
+        Ok(format!("{name} has mode {bits:o}"))
+    } else {
+        Err(no_effect(format!("mode {bits:o}")))
+    }
 }
 
 fn file_caps(_: &Params) -> Attempt {

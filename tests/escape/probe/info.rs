@@ -99,9 +99,13 @@ pub const ATTACKS: &[Attack] = &[
     .wasm(&["environment"]),
     attack("info-etc-passwd", CLASS, "read the host's list of users", |_| {
         let text = read_all("/etc/passwd")?;
-        if text.contains("root:x:0:0:") { Ok(format!("{} lines", text.lines().count())) } else { Err(no_effect("not the host's")) }
+        if text.contains("root:x:0:0:") {
+            Ok(format!("{} lines", text.lines().count()))
+        } else {
+            Err(no_effect("not the host's"))
+        }
     })
-        .native(&["mount-ns", "landlock", "seccomp"]),
+    .native(&["mount-ns", "landlock", "seccomp"]),
     attack("info-machine-id", CLASS, "read the host's machine id", |_| nonempty("/etc/machine-id"))
         .excuse(&[libc::ENOENT, 0], "no machine id here")
         .native(&["mount-ns", "landlock", "seccomp"]),
@@ -110,7 +114,11 @@ pub const ATTACKS: &[Attack] = &[
     attack("info-net-proc", CLASS, "see the host's connections in /proc/net/tcp", |p| {
         let port = format!(":{:04X} ", p.number("TCP")?);
         let text = read_all("/proc/net/tcp")?;
-        if text.contains(&port) { Ok("the driver's listener is in the list".into()) } else { Err(no_effect("it is not in the list")) }
+        if text.contains(&port) {
+            Ok("the driver's listener is in the list".into())
+        } else {
+            Err(no_effect("it is not in the list"))
+        }
     })
     .needs(&["TCP"])
     .native(&["net-ns", "masked-proc", "mount-ns", "landlock", "seccomp"]),
@@ -122,5 +130,9 @@ fn nonempty(path: &str) -> Attempt {
 }
 
 fn near(seconds: i64, host: i64) -> Result<String, Stop> {
-    if (seconds - host).abs() < 120 { Ok(format!("{seconds} s")) } else { Err(no_effect(format!("{seconds} s, not {host}"))) }
+    if (seconds - host).abs() < 120 {
+        Ok(format!("{seconds} s"))
+    } else {
+        Err(no_effect(format!("{seconds} s, not {host}")))
+    }
 }

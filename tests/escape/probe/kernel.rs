@@ -55,9 +55,12 @@ pub const ATTACKS: &[Attack] = &[
     })
     .excuse(&[libc::ENOSYS, libc::EPERM], "kernel without modules, or locked down")
     .native(BOTH),
-    attack("kernel-delete-module", CLASS, "unload a kernel module (none of that name; ENOENT is past the permission)", |_| {
-        past(sys!(SYS_delete_module, c("stockade-none").as_ptr(), libc::O_NONBLOCK), libc::ENOENT)
-    })
+    attack(
+        "kernel-delete-module",
+        CLASS,
+        "unload a kernel module (none of that name; ENOENT is past the permission)",
+        |_| past(sys!(SYS_delete_module, c("stockade-none").as_ptr(), libc::O_NONBLOCK), libc::ENOENT),
+    )
     .excuse(&[libc::ENOSYS, libc::EPERM], "kernel without modules")
     .native(BOTH),
     attack("kernel-iopl", CLASS, "get the I/O ports", |_| {
@@ -84,7 +87,11 @@ pub const ATTACKS: &[Attack] = &[
         .native(BOTH),
     attack("kernel-swapon", CLASS, "swap to a file (a directory; EISDIR or EINVAL is past the permission)", |_| {
         let result = sys!(SYS_swapon, c(".").as_ptr(), 0);
-        if result.is_err_and(|f| f.errno == libc::EISDIR) { past(result, libc::EISDIR) } else { past(result, libc::EINVAL) }
+        if result.is_err_and(|f| f.errno == libc::EISDIR) {
+            past(result, libc::EISDIR)
+        } else {
+            past(result, libc::EINVAL)
+        }
     })
     .excuse(&[libc::ENOSYS], "kernel without swap")
     .native(BOTH),
@@ -144,16 +151,23 @@ pub const ATTACKS: &[Attack] = &[
     })
     .outside("--setsid")
     .native(BOTH),
-    attack("kernel-quotactl", CLASS, "read the disk quota of another user (ESRCH and ENOTBLK are past the permission)", |_| {
-        const GETQUOTA_USER: i32 = 0x8000_0700u32.cast_signed();
-        let mut quota = [0u64; 16];
-        let fd = open(".", libc::O_RDONLY | libc::O_DIRECTORY)?;
-        match sys!(SYS_quotactl_fd, fd, GETQUOTA_USER, 12345, quota.as_mut_ptr()) {
-            Ok(_) => Ok("read".into()),
-            Err(f) if [libc::ESRCH, libc::ENOTBLK, libc::EINVAL].contains(&f.errno) => Ok("permission granted; no quota here".into()),
-            Err(f) => Err(f.into()),
-        }
-    })
+    attack(
+        "kernel-quotactl",
+        CLASS,
+        "read the disk quota of another user (ESRCH and ENOTBLK are past the permission)",
+        |_| {
+            const GETQUOTA_USER: i32 = 0x8000_0700u32.cast_signed();
+            let mut quota = [0u64; 16];
+            let fd = open(".", libc::O_RDONLY | libc::O_DIRECTORY)?;
+            match sys!(SYS_quotactl_fd, fd, GETQUOTA_USER, 12345, quota.as_mut_ptr()) {
+                Ok(_) => Ok("read".into()),
+                Err(f) if [libc::ESRCH, libc::ENOTBLK, libc::EINVAL].contains(&f.errno) => {
+                    Ok("permission granted; no quota here".into())
+                }
+                Err(f) => Err(f.into()),
+            }
+        },
+    )
     .excuse(&[libc::ENOSYS], "kernel without quotas")
     .native(BOTH),
     attack("kernel-notification-pipe", CLASS, "make a notification pipe (a way to kernel bugs of the past)", |_| {

@@ -1,8 +1,8 @@
 //! Small things many attacks share.
 
 use crate::attack::{Attempt, Stop, no_effect};
-use crate::sys::{Failed, Plain, at, at_mut, c};
 use crate::sys;
+use crate::sys::{Failed, Plain, at, at_mut, c};
 
 /// Every secret of the driver starts so; the rest is a nonce that only the driver knows.
 pub const MARK: &str = "stockade-canary:";

@@ -15,9 +15,11 @@ pub const ATTACKS: &[Attack] = &[
     attack("limit-fork-bomb", CLASS, "start more processes than the task limit", |p| forks(p, libc::SIGCHLD as usize))
         .needs(&["TASKS"])
         .native(&["cgroup-pids", "rlimit"]),
-    attack("limit-thread-bomb", CLASS, "start more threads than the task limit", threads)
-        .needs(&["TASKS"])
-        .native(&["cgroup-pids", "rlimit", "cgroup-memory"]),
+    attack("limit-thread-bomb", CLASS, "start more threads than the task limit", threads).needs(&["TASKS"]).native(&[
+        "cgroup-pids",
+        "rlimit",
+        "cgroup-memory",
+    ]),
     attack("limit-fork-reparent", CLASS, "start more processes than the limit, each orphaned at once", orphans)
         .needs(&["TASKS"])
         .native(&["cgroup-pids", "rlimit"]),
@@ -156,11 +158,13 @@ fn threads(p: &Params) -> Attempt {
     let mut refused = None;
     for _ in 0..wanted {
         let stop = stop.clone();
-        match std::thread::Builder::new().stack_size(32 * 1024).spawn(move || stop.read().map(drop).unwrap_or_default()) {
+        match std::thread::Builder::new().stack_size(32 * 1024).spawn(move || stop.read().map(drop).unwrap_or_default())
+        {
             Ok(join) => joins.push(join),
             Err(e) => {
                 // clone(2) of pthread_create; where clone3 is refused glibc falls back to it.
-                let flags = libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND | libc::CLONE_FS | libc::CLONE_FILES;
+                let flags =
+                    libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND | libc::CLONE_FS | libc::CLONE_FILES;
                 sys::remember(libc::SYS_clone, &[flags.cast_unsigned() as usize]);
                 refused = e.raw_os_error();
                 break;

@@ -32,12 +32,10 @@ pub const ATTACKS: &[Attack] = &[
     .needs(&["PLANTED"])
     .native_absent(NO_CHANNEL)
     .wasm(SHIM),
-    attack("tool-symlink-dir", CLASS, "the same through a link to a host directory", |p| {
-        read(p, "planted-dir/canary")
-    })
-    .needs(&["PLANTED"])
-    .native_absent(NO_CHANNEL)
-    .wasm(SHIM),
+    attack("tool-symlink-dir", CLASS, "the same through a link to a host directory", |p| read(p, "planted-dir/canary"))
+        .needs(&["PLANTED"])
+        .native_absent(NO_CHANNEL)
+        .wasm(SHIM),
     attack("tool-nul", CLASS, "hide the rest of a path behind a NUL", |p| {
         read(p, &format!("{}\0.txt", p.get("CANARY")?))
     })
@@ -74,9 +72,10 @@ pub const ATTACKS: &[Attack] = &[
     .wasm(SHIM),
     attack("tool-unlisted", CLASS, "call a tool that no rule allows", |p| {
         let Some(channel) = &p.channel else {
-            return std::process::Command::new("/usr/bin/true").status().map(|_| "a naive host ran it".into()).map_err(|e| {
-                failed(e.raw_os_error().unwrap_or(0), "/usr/bin/true")
-            });
+            return std::process::Command::new("/usr/bin/true")
+                .status()
+                .map(|_| "a naive host ran it".into())
+                .map_err(|e| failed(e.raw_os_error().unwrap_or(0), "/usr/bin/true"));
         };
         match call(channel, "exec", &json!({ "argv": ["/usr/bin/true"] }))? {
             (Status::Ok, body) => Ok(body.to_string()),
@@ -134,9 +133,7 @@ fn call(channel: &RefCell<UnixStream>, tool: &str, args: &Value) -> Result<(Stat
     send(channel, &FromCell::Call { id, tool: tool.into(), args: args.to_string().into_bytes() })?;
     let body = frame::read(&*channel.borrow()).map_err(|e| io(&e))?;
     match ToCell::decode(&body).map_err(|e| io(&e))? {
-        ToCell::Reply { status, body, .. } => {
-            Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
-        }
+        ToCell::Reply { status, body, .. } => Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null))),
         ToCell::Start => Err(no_effect("a second start")),
     }
 }

@@ -161,7 +161,9 @@ fn forks(p: &Params) -> Attempt {
     for _ in 0..parts {
         children.push(sys::fork(|| {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-            let Ok(address) = sys!(SYS_mmap, 0, size, libc::PROT_READ | libc::PROT_WRITE, flags, -1i64, 0) else { return 1 };
+            let Ok(address) = sys!(SYS_mmap, 0, size, libc::PROT_READ | libc::PROT_WRITE, flags, -1i64, 0) else {
+                return 1;
+            };
             write_all(address, size);
             // Hold it until the parent has counted.
             sys!(SYS_kill, std::process::id(), libc::SIGSTOP).ok();
@@ -177,5 +179,9 @@ fn forks(p: &Params) -> Attempt {
     for child in children {
         sys!(SYS_kill, child, libc::SIGKILL).ok();
     }
-    if held == parts { Ok(format!("{parts} children hold {size} bytes each")) } else { Err(crate::attack::failed(libc::ENOMEM, format!("{held} of {parts} children lived"))) }
+    if held == parts {
+        Ok(format!("{parts} children hold {size} bytes each"))
+    } else {
+        Err(crate::attack::failed(libc::ENOMEM, format!("{held} of {parts} children lived")))
+    }
 }

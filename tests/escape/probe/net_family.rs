@@ -136,7 +136,11 @@ fn diag(p: &Params) -> Attempt {
     let answer = dump(netlink(SOCK_DIAG)?, BY_FAMILY, &request)?;
     let port = u16::try_from(p.number("TCP")?).unwrap_or(0).to_be_bytes();
     let seen = messages(&answer).iter().any(|(kind, body)| *kind == BY_FAMILY && body.get(4..6) == Some(&port[..]));
-    if seen { Ok("the driver's listener is in the list".into()) } else { Err(no_effect("the driver's listener is not in the list")) }
+    if seen {
+        Ok("the driver's listener is in the list".into())
+    } else {
+        Err(no_effect("the driver's listener is not in the list"))
+    }
 }
 
 fn any_family() -> Attempt {

@@ -46,16 +46,18 @@ pub const ATTACKS: &[Attack] = &[
     })
     .excuse(&[libc::EPROTONOSUPPORT], "no UDP-Lite")
     .native(APART),
-    attack("net-icmp-raw", CLASS, "ping the host's loopback by a raw socket", |_| ping(libc::SOCK_RAW))
-        .native(&["seccomp", "capabilities", "net-ns"]),
+    attack("net-icmp-raw", CLASS, "ping the host's loopback by a raw socket", |_| ping(libc::SOCK_RAW)).native(&[
+        "seccomp",
+        "capabilities",
+        "net-ns",
+    ]),
     attack("net-icmp-dgram", CLASS, "ping the host's loopback by an ICMP datagram socket", |_| ping(libc::SOCK_DGRAM))
         .excuse(&[libc::EACCES], "net.ipv4.ping_group_range is closed")
         .native(&["seccomp", "net-ns"]),
     attack("net-listen", CLASS, "offer a TCP service that the host connects to", listen)
         .needs(&["LISTEN"])
         .native(&["seccomp", "net-ns", "landlock"]),
-    attack("net-interfaces", CLASS, "see the host's network interfaces", interfaces)
-        .native(&["seccomp", "net-ns"]),
+    attack("net-interfaces", CLASS, "see the host's network interfaces", interfaces).native(&["seccomp", "net-ns"]),
 ];
 
 fn address(port: i64) -> libc::sockaddr_in {
@@ -86,7 +88,8 @@ fn tcp6(p: &Params) -> Attempt {
     // struct sockaddr_in6 by hand: family, port, flow, ::ffff:127.0.0.1, scope.
     let mut to = [0u8; 28];
     let port = u16::try_from(p.number("TCP")?).unwrap_or(0).to_be_bytes();
-    let parts: [(usize, &[u8]); 4] = [(0, &[libc::AF_INET6 as u8, 0]), (2, &port), (18, &[255, 255]), (20, &[127, 0, 0, 1])];
+    let parts: [(usize, &[u8]); 4] =
+        [(0, &[libc::AF_INET6 as u8, 0]), (2, &port), (18, &[255, 255]), (20, &[127, 0, 0, 1])];
     for (at, bytes) in parts {
         if let Some(slot) = to.get_mut(at..at + bytes.len()) {
             slot.copy_from_slice(bytes);
@@ -163,5 +166,9 @@ fn interfaces(_: &Params) -> Attempt {
         .map(|r| String::from_utf8_lossy(r.get(..16).unwrap_or_default()).trim_end_matches('\0').to_owned())
         .collect();
     // A lone loopback is every network namespace's own.
-    if names.iter().any(|n| n != "lo") || names.len() > 1 { Ok(names.join(" ")) } else { Err(no_effect(format!("{names:?}"))) }
+    if names.iter().any(|n| n != "lo") || names.len() > 1 {
+        Ok(names.join(" "))
+    } else {
+        Err(no_effect(format!("{names:?}")))
+    }
 }

@@ -86,9 +86,11 @@ pub const ATTACKS: &[Attack] = &[
         Ok("new namespaces".into())
     }),
     attack("priv-key-add", CLASS, "add a key to the process keyring and read it back", add_key),
-    attack("priv-key-inherited", CLASS, "read a key of the session keyring that was inherited", |_| inherited_key(false))
-        .outside("--session-key")
-        .native(&["seccomp", "keyring"]),
+    attack("priv-key-inherited", CLASS, "read a key of the session keyring that was inherited", |_| {
+        inherited_key(false)
+    })
+    .outside("--session-key")
+    .native(&["seccomp", "keyring"]),
     attack("priv-key-request", CLASS, "find the inherited key by request_key", |_| inherited_key(true))
         .outside("--session-key")
         .native(&["seccomp", "keyring"]),

@@ -43,9 +43,7 @@ pub fn decode(bytes: &[u8]) -> Option<Attempt> {
     }
     Some(match value.get("outcome")?.as_str()? {
         "succeeded" => Ok(detail),
-        "blocked" => {
-            Err(Stop::Blocked { errno: i32::try_from(value.get("errno")?.as_i64()?).unwrap_or(0), detail })
-        }
+        "blocked" => Err(Stop::Blocked { errno: i32::try_from(value.get("errno")?.as_i64()?).unwrap_or(0), detail }),
         _ => Err(Stop::Unsupported(detail)),
     })
 }

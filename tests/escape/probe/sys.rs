@@ -136,9 +136,8 @@ pub fn in_child(body: impl FnOnce() -> Attempt) -> Attempt {
         text.extend_from_slice(chunk.get(..n).unwrap_or_default());
     }
     let status = wait(pid)?;
-    crate::report::decode(&text).unwrap_or_else(|| {
-        Err(crate::attack::no_effect(format!("the child died with wait status {status:#x}")))
-    })
+    crate::report::decode(&text)
+        .unwrap_or_else(|| Err(crate::attack::no_effect(format!("the child died with wait status {status:#x}"))))
 }
 
 /// Reads memory that the kernel mapped for us.

@@ -30,7 +30,8 @@ pub const ATTACKS: &[Attack] = &[
     attack("terminal-linux", CLASS, "paste a selection into a console (TIOCLINUX)", |_| {
         const TIOCLINUX: usize = 0x541c;
         let shift_state = 6u8;
-        let fd = open("/dev/tty0", libc::O_RDWR | libc::O_NOCTTY).or_else(|_| open("/dev/tty", libc::O_RDWR)).unwrap_or(0);
+        let fd =
+            open("/dev/tty0", libc::O_RDWR | libc::O_NOCTTY).or_else(|_| open("/dev/tty", libc::O_RDWR)).unwrap_or(0);
         sys!(SYS_ioctl, fd, TIOCLINUX, at(&shift_state))?;
         Ok("a console answered".into())
     })

@@ -103,8 +103,10 @@ impl Ring {
 pub fn read_file(path: &str) -> Attempt {
     let mut ring = Ring::new()?;
     let name = c(path);
-    let fd = ring.run(&Entry { opcode: OPENAT, fd: libc::AT_FDCWD, address: name.as_ptr() as u64, ..Entry::default() })?;
+    let fd =
+        ring.run(&Entry { opcode: OPENAT, fd: libc::AT_FDCWD, address: name.as_ptr() as u64, ..Entry::default() })?;
     let mut buffer = [0u8; 256];
-    let n = ring.run(&Entry { opcode: READ, fd, address: buffer.as_mut_ptr() as u64, length: 256, ..Entry::default() })?;
+    let n =
+        ring.run(&Entry { opcode: READ, fd, address: buffer.as_mut_ptr() as u64, length: 256, ..Entry::default() })?;
     crate::kit::expect_secret(buffer.get(..n.unsigned_abs() as usize).unwrap_or_default())
 }

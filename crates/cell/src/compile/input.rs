@@ -40,17 +40,26 @@ impl std::fmt::Display for InvalidInput {
                 f,
                 "this is a core WebAssembly module, not a component; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`"
             ),
-            Self::Version(v) => write!(f, "this is WebAssembly of an unknown version ({v:02x?}); Stockade runs components (version 0d 00 01 00)"),
+            Self::Version(v) => write!(
+                f,
+                "this is WebAssembly of an unknown version ({v:02x?}); Stockade runs components (version 0d 00 01 00)"
+            ),
             Self::Elf => write!(
                 f,
                 "this is an ELF file, not a component; a native program is run with `stockade run -- /path/to/program`, and precompiled artifacts are made by Stockade alone"
             ),
-            Self::Text => write!(f, "this is text, not a binary component; convert WebAssembly text with `wasm-tools parse`"),
-            Self::Unknown(m) => write!(f, "this is not WebAssembly: it starts with {m:02x?}, a component with [00, 61, 73, 6d]"),
+            Self::Text => {
+                write!(f, "this is text, not a binary component; convert WebAssembly text with `wasm-tools parse`")
+            }
+            Self::Unknown(m) => {
+                write!(f, "this is not WebAssembly: it starts with {m:02x?}, a component with [00, 61, 73, 6d]")
+            }
             Self::Damaged { offset, message, cut: true } => {
                 write!(f, "the component is cut short: at byte {offset}: {message}")
             }
-            Self::Damaged { offset, message, cut: false } => write!(f, "the component is not valid: at byte {offset}: {message}"),
+            Self::Damaged { offset, message, cut: false } => {
+                write!(f, "the component is not valid: at byte {offset}: {message}")
+            }
         }
     }
 }

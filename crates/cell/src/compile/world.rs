@@ -66,7 +66,10 @@ impl std::fmt::Display for WorldMismatch {
                 write!(f, "; {WORLD}")
             }
             Self::NoRun(exports) => {
-                write!(f, "the component does not export `run: func(task: list<string>) -> result<string, string>`; it exports ")?;
+                write!(
+                    f,
+                    "the component does not export `run: func(task: list<string>) -> result<string, string>`; it exports "
+                )?;
                 list(f, exports)?;
                 write!(f, "; {WORLD}")
             }
@@ -136,7 +139,10 @@ fn offered(name: &str) -> bool {
     let Some((interface, version)) = name.split_once('@') else { return false };
     OFFERED.iter().any(|(known, line)| {
         interface == *known
-            && version.strip_prefix(line).and_then(|rest| rest.strip_prefix('.')).is_some_and(|patch| patch.parse::<u32>().is_ok())
+            && version
+                .strip_prefix(line)
+                .and_then(|rest| rest.strip_prefix('.'))
+                .is_some_and(|patch| patch.parse::<u32>().is_ok())
     })
 }
 
@@ -215,7 +221,9 @@ mod tests {
         let other = r#"(core module $m (func (export "f"))) (core instance $i (instantiate $m))
             (func (export "run") (canon lift (core func $i "f")))"#;
         assert_eq!(verdict(other), Err(WorldMismatch::RunType));
-        let inner = format!(r#"(component $c {RUN}) (instance $i (instantiate $c)) (export "wasi:cli/run@0.2.0" (instance $i))"#);
+        let inner = format!(
+            r#"(component $c {RUN}) (instance $i (instantiate $c)) (export "wasi:cli/run@0.2.0" (instance $i))"#
+        );
         assert_eq!(verdict(&inner), Err(WorldMismatch::NoRun(vec!["wasi:cli/run@0.2.0".to_owned()])));
     }
 

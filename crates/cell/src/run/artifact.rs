@@ -32,10 +32,9 @@ pub(super) fn load(engine: &Engine, file: &File) -> Result<(Component, String), 
     let Some(needs) = component.resources_required() else {
         return Err(SetupError::ImportsModules);
     };
-    for (what, count, most) in [
-        ("linear memories", needs.num_memories, MAX_MEMORIES),
-        ("tables", needs.num_tables, MAX_TABLES),
-    ] {
+    for (what, count, most) in
+        [("linear memories", needs.num_memories, MAX_MEMORIES), ("tables", needs.num_tables, MAX_TABLES)]
+    {
         if usize::try_from(count).unwrap_or(usize::MAX) > most {
             return Err(SetupError::TooMany { what, count, most });
         }

@@ -122,7 +122,8 @@ impl Channel {
         self.send(&FromCell::Call { id: asked, tool: tool.to_owned(), args: args.into_bytes() })?;
         match self.receive()? {
             ToCell::Reply { id, status, body } if id == asked => {
-                let text = String::from_utf8(body).map_err(|_| ChannelError::Unexpected("a reply that is not UTF-8"))?;
+                let text =
+                    String::from_utf8(body).map_err(|_| ChannelError::Unexpected("a reply that is not UTF-8"))?;
                 Ok((status, text))
             }
             ToCell::Reply { .. } => Err(ChannelError::Unexpected("a reply to another call")),

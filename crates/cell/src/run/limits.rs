@@ -133,6 +133,9 @@ mod tests {
         assert!(!limits.memory_growing(0, 60, Some(50)).unwrap());
         assert!(!limits.table_growing(0, 6, Some(5)).unwrap());
         assert!(limits.table_growing(0, 10, None).unwrap());
-        assert!(matches!(limits.table_growing(0, usize::MAX, None).unwrap_err().downcast_ref(), Some(Stop::Table { .. })));
+        assert!(matches!(
+            limits.table_growing(0, usize::MAX, None).unwrap_err().downcast_ref(),
+            Some(Stop::Table { .. })
+        ));
     }
 }

@@ -31,9 +31,14 @@ pub(super) enum SealError {
 impl fmt::Display for SealError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Length(n) => write!(f, "the second seccomp filter has {n} bytes; it must be 1 to {MAX_INSTRUCTIONS} instructions of 8"),
+            Self::Length(n) => write!(
+                f,
+                "the second seccomp filter has {n} bytes; it must be 1 to {MAX_INSTRUCTIONS} instructions of 8"
+            ),
             Self::Load(e) => write!(f, "the second seccomp filter can't be loaded: {e}"),
-            Self::Canary(c) => write!(f, "`{}` must be refused {} the last layer and was not: {}", c.attempt, c.when, c.result),
+            Self::Canary(c) => {
+                write!(f, "`{}` must be refused {} the last layer and was not: {}", c.attempt, c.when, c.result)
+            }
         }
     }
 }

@@ -67,10 +67,18 @@ impl std::fmt::Display for SetupError {
             Self::ZeroLimit(name) => write!(f, "the cell's configuration: `{name}` is 0, and nothing could run"),
             Self::Channel(e) => write!(f, "{e}"),
             Self::Engine(e) => write!(f, "the engine can't be built: {e:#}"),
-            Self::NotAnArtifact(n) => write!(f, "the artifact ({n} bytes) is not a precompiled component; remove it from the cache"),
-            Self::Artifact(e) => write!(f, "the artifact is refused: {e:#}; remove it from the cache, and it is compiled again"),
-            Self::ImportsModules => write!(f, "the component imports modules or components; an agent brings all its code"),
-            Self::TooMany { what, count, most } => write!(f, "the component has {count} {what}; at most {most} are given"),
+            Self::NotAnArtifact(n) => {
+                write!(f, "the artifact ({n} bytes) is not a precompiled component; remove it from the cache")
+            }
+            Self::Artifact(e) => {
+                write!(f, "the artifact is refused: {e:#}; remove it from the cache, and it is compiled again")
+            }
+            Self::ImportsModules => {
+                write!(f, "the component imports modules or components; an agent brings all its code")
+            }
+            Self::TooMany { what, count, most } => {
+                write!(f, "the component has {count} {what}; at most {most} are given")
+            }
             Self::World(e) => write!(f, "the component is not of the world stockade:agent/agent@0.1.0: {e:#}"),
             Self::Store(e) => write!(f, "the agent can't be prepared: {e:#}"),
             Self::Output(e) => write!(f, "the agent's stdout or stderr: {e}"),

@@ -1,6 +1,14 @@
 //! Drives the two programs as the supervisor and the shim do: inherited descriptors, frames.
 //! Both programs must have been built (by separate cargo invocations) into the target directory.
-#![allow(dead_code, unsafe_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    dead_code,
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
 
 pub mod filters;
 pub mod text;
@@ -29,7 +37,9 @@ pub fn program(name: &str) -> Result<PathBuf, String> {
         return Ok(path);
     }
     let feature = if name == "stockade-cell" { "run" } else { "compile" };
-    Err(format!("{name} is not built; `cargo build --release -p stockade-cell --features {feature} --bin {name}` first"))
+    Err(format!(
+        "{name} is not built; `cargo build --release -p stockade-cell --features {feature} --bin {name}` first"
+    ))
 }
 
 /// Skips the test, aloud, if a program is missing.
@@ -60,7 +70,10 @@ fn spawn(name: &str, fds: &[&dyn AsRawFd], filter: &seccompiler::BpfProgram) -> 
     let mut command = match std::env::var_os("STOCKADE_TEST_STRACE") {
         Some(log) => {
             let mut strace = Command::new("strace");
-            strace.args(["-f", "-e", "inject=openat:error=EACCES:when=2", "-o"]).arg(format!("{}.{name}", log.display())).arg(program(name).unwrap());
+            strace
+                .args(["-f", "-e", "inject=openat:error=EACCES:when=2", "-o"])
+                .arg(format!("{}.{name}", log.display()))
+                .arg(program(name).unwrap());
             strace
         }
         None => Command::new(program(name).unwrap()),
@@ -191,7 +204,11 @@ impl Ended {
 
 impl Cell {
     pub fn start(artifact: &[u8], config: &CellConfig) -> Self {
-        Self::start_raw(&memfd(artifact, true), &serde_json::to_vec(config).unwrap(), &filters::bytes(&filters::sealed_or_traced()))
+        Self::start_raw(
+            &memfd(artifact, true),
+            &serde_json::to_vec(config).unwrap(),
+            &filters::bytes(&filters::sealed_or_traced()),
+        )
     }
 
     pub fn start_raw(artifact: &File, config: &[u8], filter: &[u8]) -> Self {

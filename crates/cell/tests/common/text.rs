@@ -20,7 +20,8 @@ pub struct Agent<'a> {
 impl Agent<'_> {
     pub fn text(&self) -> String {
         let Self { imports, wasi, module, run } = self;
-        let each = |make: fn(&str, &str, &str) -> String| wasi.iter().map(|(n, f, t)| make(n, f, t)).collect::<String>();
+        let each =
+            |make: fn(&str, &str, &str) -> String| wasi.iter().map(|(n, f, t)| make(n, f, t)).collect::<String>();
         let lowers = each(|name, function, _| {
             format!(
                 r#"(core func ${name} (canon lower (func {function}) (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))"#

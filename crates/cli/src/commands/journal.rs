@@ -81,12 +81,12 @@ fn list(state: &Path, json: bool) -> Result<u8, Failure> {
         writeln!(out, "{text}")?;
         return Ok(0);
     }
-    writeln!(out, "{:<27} {:<20} {:<6} {:<16} {:<16} END", "RUN", "TIME", "KIND", "AGENT", "POLICY")?;
+    writeln!(out, "{:<30} {:<20} {:<6} {:<16} {:<16} END", "RUN", "TIME", "KIND", "AGENT", "POLICY")?;
     for l in listed {
         let time = l.time.get(..19).unwrap_or(&l.time).to_owned();
         writeln!(
             out,
-            "{:<27} {time:<20} {:<6} {:<16} {:<16} {}",
+            "{:<30} {time:<20} {:<6} {:<16} {:<16} {}",
             l.run,
             l.kind,
             plain(&l.agent),

@@ -11,6 +11,9 @@ use crate::failure::Failure;
 use crate::say::say;
 use crate::screen::{Sanitizer, plain};
 
+/// Exit code of a component or program that was refused.
+const PROGRAM_REFUSED: u8 = 11;
+
 /// Runs one agent to its end; the exit code says how it ended.
 ///
 /// # Errors
@@ -24,6 +27,7 @@ pub fn run(args: Run) -> Result<u8, Failure> {
     let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
     let policy = stockade_policy::load(&args.policy)
         .map_err(|findings| Failure { code: 10, message: findings.render(colour).trim_end().to_owned() })?;
+    let (component, state) = (args.component.clone(), args.state.clone());
     let agent = match args.component {
         Some(component) => Agent::Wasm { component, task: args.rest },
         None => Agent::Native { argv: args.rest },
@@ -38,8 +42,8 @@ pub fn run(args: Run) -> Result<u8, Failure> {
         log: Box::new(|level, message| format!("{level}: {}", plain(message))),
         notice: Box::new(|text| say(&plain(text))),
     };
-    let finished = run_agent(request)?;
-    conclude(&finished);
+    let finished = run_agent(request).map_err(|error| explained(error.into(), component.as_deref()))?;
+    conclude(&finished, &state);
     if args.timings {
         say(&timings(&finished.clock));
     }
@@ -69,8 +73,19 @@ fn default_name(agent: &Agent) -> String {
     path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// One line on how it went, and where the record is.
-fn conclude(finished: &Finished) {
+/// Who forgets the `--` before a program has it taken for a component.
+fn explained(mut failure: Failure, component: Option<&Path>) -> Failure {
+    if failure.code == PROGRAM_REFUSED
+        && component.is_some_and(|path| path.extension().is_none_or(|ending| ending != "wasm"))
+    {
+        failure.message +=
+            "\n(a program, other than a component, is named after `--`: stockade run … -- /usr/bin/python3 agent.py)";
+    }
+    failure
+}
+
+/// How it went, and where the record is.
+fn conclude(finished: &Finished, state: &Path) {
     let (end, summary) = (&finished.end, &finished.summary);
     let reason = match end.reason {
         Reason::Finished => "finished",
@@ -95,15 +110,22 @@ fn conclude(finished: &Finished) {
     if finished.undelivered > 0 {
         say(&format!("output: {} bytes were not taken by the reader in time", finished.undelivered));
     }
+    let elsewhere = if state == Path::new(stockade_supervisor::STATE) {
+        String::new()
+    } else {
+        format!(" --state {}", plain(&state.display().to_string()))
+    };
+    let show = format!("stockade journal show {}{elsewhere}", finished.run);
     if summary.head.is_empty() {
-        return say(&format!("its last record was not written: stockade journal show {}", finished.run));
+        return say(&format!("journal: its last record was not written; see: {show}"));
     }
     say(&format!(
         "{} tool calls, {} denied; {} syscalls denied by the shim",
         summary.calls, summary.denied, summary.syscalls
     ));
     // The head lets whoever keeps it see a journal that was cut or changed later.
-    say(&format!("{} records, head {}: stockade journal show {}", summary.records, summary.head, finished.run));
+    say(&format!("journal: {} records, head {}", summary.records, summary.head));
+    say(&format!("see: {show}"));
 }
 
 fn timings(clock: &Clock) -> String {

@@ -18,8 +18,7 @@ pub(super) fn call(page: &mut Page<'_>, call: &Call, outcome: Option<&Outcome>) 
         page.put(Tone::Bad, "DENY").to(TEXT).bold(&cut(&call.tool, 40)).text(" ");
         let room = page.room();
         page.text(&payload(&call.args, room)).end()?;
-        let why = format!("stopped by {} ({}): {}", cut(&call.layer, 20), rules(&call.rules), cut(&call.reason, 400));
-        return page.wrapped(TEXT, Tone::Plain, &why);
+        return page.wrapped(TEXT, Tone::Plain, &format!("stopped by {}", why(call)));
     }
     page.put(Tone::Good, "allow").to(TEXT).bold(&cut(&call.tool, 40)).text(" ");
     let (text, tone) = match outcome {
@@ -36,6 +35,15 @@ pub(super) fn call(page: &mut Page<'_>, call: &Call, outcome: Option<&Outcome>) 
         return page.wrapped(TEXT, tone, &format!("{text} {}", by.trim_start()));
     }
     page.text(&payload(&call.args, beside)).text(" ").put(tone, &text).dim(&by).end()
+}
+
+/// Layer, rule and reason. A reason that begins with the former two, as the policy's do, says them once.
+fn why(call: &Call) -> String {
+    let said = call.reason.strip_prefix("denied by ").filter(|rest| rest.starts_with(&format!("{} (", call.layer)));
+    match said {
+        Some(rest) => cut(rest, 400),
+        None => format!("{} ({}): {}", cut(&call.layer, 20), rules(&call.rules), cut(&call.reason, 400)),
+    }
 }
 
 /// Shows an outcome whose call is further up.

@@ -6,7 +6,7 @@ use stockade_journal::{Entry, Start};
 
 use super::enforcement::enforcement;
 use super::page::{Page, Tone};
-use super::text::{cut, short};
+use super::text::{cut, short, typed};
 
 /// Column of the values.
 const VALUES: usize = 11;
@@ -14,7 +14,7 @@ const VALUES: usize = 11;
 /// The run's passport and the layers around it.
 pub(super) fn header(page: &mut Page<'_>, entry: &Entry, start: &Start) -> io::Result<()> {
     let program = if start.kind == "wasm" { "component" } else { "program" };
-    let task = if start.task.is_empty() { "(none)".to_owned() } else { start.task.join(" ") };
+    let task = if start.task.is_empty() { "(none)".to_owned() } else { typed(&start.task) };
     let workspace = if start.workspace.is_empty() { "(none)" } else { &start.workspace };
     let time = entry.time.split_once('.').map_or(entry.time.as_str(), |(seconds, _)| seconds);
     for (name, value) in [

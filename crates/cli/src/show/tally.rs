@@ -7,7 +7,7 @@ use serde_json::Value;
 use stockade_journal::{Entry, Record, parse_time};
 
 use super::page::{Page, Tone};
-use super::text::{bytes, count, cut, duration};
+use super::text::{bytes, count, cut, duration, first_line};
 
 /// Column of what is said about the end.
 const VALUES: usize = 9;
@@ -127,8 +127,10 @@ impl Tally {
         if let (Some(first), Some(last)) = (self.first, self.last) {
             text += &format!(" after {}", duration(u64::try_from(last - first).unwrap_or(0)));
         }
-        if let Some(detail) = end.get("detail").and_then(Value::as_str).filter(|detail| !detail.is_empty()) {
-            text += &format!(": {}", cut(detail, 300));
+        let detail = end.get("detail").and_then(Value::as_str).unwrap_or_default();
+        // A program's detail may be no more than its status.
+        if !detail.is_empty() && end.get("status").and_then(status).is_none_or(|status| status != detail) {
+            text += &format!(": {}", cut(&first_line(detail), 300));
         }
         let number = |key: &str| end.get(key).and_then(Value::as_u64).unwrap_or(0);
         if number("output_bytes") > 0 {

@@ -18,6 +18,24 @@ pub(super) fn cut(text: &str, max: usize) -> String {
     format!("{head}…(+{})", length - keep)
 }
 
+/// The first line of a text, with a count of the others.
+pub(super) fn first_line(text: &str) -> String {
+    let mut lines = text.trim_end().lines();
+    let first = lines.next().unwrap_or_default();
+    match lines.filter(|line| !line.is_empty()).count() {
+        0 => first.to_owned(),
+        more => format!("{first} …(+{})", count(more as u64, "line")),
+    }
+}
+
+/// Arguments as a person would type them: those with a space in them are quoted.
+pub(super) fn typed(args: &[String]) -> String {
+    let one = |arg: &String| {
+        if arg.is_empty() || arg.contains(char::is_whitespace) { format!("\"{arg}\"") } else { arg.clone() }
+    };
+    args.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
 /// The first 12 digits of a digest: enough to tell two apart on a screen.
 pub(super) fn short(digest: &str) -> String {
     digest.chars().take(12).collect()

@@ -9,7 +9,7 @@ use stockade_journal::{Call, Entry, Outcome, Record, Syscall, parse_time};
 use super::call::{call, late_result};
 use super::enforcement::in_short;
 use super::page::{Page, Tone};
-use super::text::{bytes, count, cut, value};
+use super::text::{bytes, count, cut, first_line, value};
 
 /// Column where sequence numbers end.
 const SEQ: usize = 19;
@@ -146,7 +146,8 @@ fn syscall(page: &mut Page<'_>, record: &Syscall) -> io::Result<()> {
     let arch = if record.arch == "x86_64" { String::new() } else { format!(" ({})", cut(&record.arch, 16)) };
     let args = cut(&record.args.join(", "), 60);
     page.put(Tone::Bad, "DENY").to(TEXT).text("syscall ").bold(&cut(&record.name, 40));
-    page.text(&format!("({args}){arch} by pid {}{cell}", record.pid)).end()?;
+    let by = if record.pid == 0 { String::new() } else { format!(" by pid {}", record.pid) };
+    page.text(&format!("({args}){arch}{by}{cell}")).end()?;
     let under = record.call.map_or(String::new(), |id| format!(", during call {id}"));
     let repeated = match record.repeated {
         0 => String::new(),
@@ -204,6 +205,9 @@ fn about(detail: &Value) -> String {
             }
             Value::Null => {}
             Value::String(text) if text.is_empty() => {}
+            Value::String(text) => {
+                shown.insert(key.clone(), first_line(text).into());
+            }
             other => {
                 shown.insert(key.clone(), other.clone());
             }

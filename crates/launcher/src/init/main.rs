@@ -31,8 +31,11 @@ fn main() -> ExitCode {
 fn start() -> Result<Pid, Errno> {
     // The program runs as our own user: without this it could open our /proc entries.
     prctl::set_dumpable(false)?;
-    let argv: Vec<CString> =
-        std::env::args_os().skip(1).map(|a| CString::new(a.into_vec())).collect::<Result<_, _>>().map_err(|_| Errno::EINVAL)?;
+    let argv: Vec<CString> = std::env::args_os()
+        .skip(1)
+        .map(|a| CString::new(a.into_vec()))
+        .collect::<Result<_, _>>()
+        .map_err(|_| Errno::EINVAL)?;
     let (reader, writer) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     match sys::fork()? {
         ForkResult::Parent { child } => {

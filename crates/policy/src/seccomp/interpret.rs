@@ -152,5 +152,8 @@ pub(super) fn run(bpf: &[u8], call: &Call) -> Result<Action, ProgramError> {
 
 /// Every action the filter can return.
 pub(super) fn returns(bpf: &[u8]) -> impl Iterator<Item = Action> {
-    (0..bpf.len() / 8).filter_map(|at| instruction(bpf, at)).filter(|i| i.code == RETURN).map(|i| Action::from_return(i.k))
+    (0..bpf.len() / 8)
+        .filter_map(|at| instruction(bpf, at))
+        .filter(|i| i.code == RETURN)
+        .map(|i| Action::from_return(i.k))
 }

@@ -112,7 +112,8 @@ fn syntax(place: &Place, message: &str) -> Diagnostic {
             let key: String = key.escape_debug().take(64).collect();
             Diagnostic::at(place, format!("`{key}` is here for the second time")).help("keep one of them")
         }
-        _ => Diagnostic::at(place, format!("not TOML: {message}")).help("correct the syntax here; https://toml.io has the rules"),
+        _ => Diagnostic::at(place, format!("not TOML: {message}"))
+            .help("correct the syntax here; https://toml.io has the rules"),
     }
 }
 
@@ -197,7 +198,8 @@ fn read_limits(s: &Section<'_>) -> LimitsText {
         within(s, key, size, least, most, words)
     };
     let count = |key, least, most| within(s, key, s.integer(key)?, least, most, &format!("{least} to {most}"));
-    let share = || within(s, "cpu", s.parsed("cpu", "a share of CPU", units::cpu_millis)?, 10, 10_240_000, "1% to 1024000%");
+    let share =
+        || within(s, "cpu", s.parsed("cpu", "a share of CPU", units::cpu_millis)?, 10, 10_240_000, "1% to 1024000%");
     let wall = || within(s, "wall", s.parsed("wall", "a time", units::duration_ms)?, 1, 30 * DAY, "1ms to 30d");
     LimitsText {
         memory: size("memory", MIB, 64 * TIB, "1MiB to 64TiB"),
@@ -244,7 +246,9 @@ fn paths(section: &Section<'_>, key: &str) -> Vec<Located<PathRule>> {
 
 fn allowed_path(section: &Section<'_>, key: &str, rule: Located<PathRule>) -> Option<Located<PathRule>> {
     let PathRule::Host(host) = &rule.value else { return Some(rule) };
-    let never = NEVER.into_iter().find(|tree| if *tree == "/" { host == "/" } else { PathRule::Host((*tree).into()).covers(&rule.value) });
+    let never = NEVER
+        .into_iter()
+        .find(|tree| if *tree == "/" { host == "/" } else { PathRule::Host((*tree).into()).covers(&rule.value) });
     let (message, help) = match (key, never) {
         ("write", _) => (
             format!("`fs.write` of a host path ({host}) is not enforced by this version"),
@@ -254,7 +258,9 @@ fn allowed_path(section: &Section<'_>, key: &str, rule: Located<PathRule>) -> Op
             format!("`fs.read` of {host} would open the machine to the agent"),
             match tree {
                 "/" => "name the trees the agent needs, as in \"/usr\"".to_owned(),
-                _ => format!("nothing at or beneath {tree} may be shown; name the trees the agent needs, as in \"/usr\""),
+                _ => {
+                    format!("nothing at or beneath {tree} may be shown; name the trees the agent needs, as in \"/usr\"")
+                }
             },
         ),
         _ => return Some(rule),
@@ -277,7 +283,11 @@ fn variable(section: &Section<'_>, key: Located<String>, value: Located<String>)
     let (place, message, help) = if !plain {
         (&key.place, format!("\"{name}\" is not a name of a variable"), "use letters, digits and _, and no = sign")
     } else if surprising(&key.value) {
-        (&key.place, format!("`env.set.{name}` changes what a program loads before it runs"), "remove it; pass what the agent needs by other names")
+        (
+            &key.place,
+            format!("`env.set.{name}` changes what a program loads before it runs"),
+            "remove it; pass what the agent needs by other names",
+        )
     } else if value.value.chars().any(char::is_control) {
         (&value.place, format!("`env.set.{name}` has a control character"), "remove it")
     } else {
@@ -327,13 +337,21 @@ fn command(section: &Section<'_>) -> Option<Vec<String>> {
     let words = section.strings("command");
     let Some(program) = words.first() else {
         let place = section.value("command").map_or_else(|| section.place.clone(), |v| v.place);
-        report(section, &place, "`exec.command` names no program".to_owned(), "write command = [\"/usr/bin/git\", \"log\"]");
+        report(
+            section,
+            &place,
+            "`exec.command` names no program".to_owned(),
+            "write command = [\"/usr/bin/git\", \"log\"]",
+        );
         return None;
     };
     match program.value.parse::<PathRule>() {
         Ok(PathRule::Host(path)) if path != "/" => {}
         _ => {
-            let message = format!("`exec.command` must begin with an absolute, canonical path, not \"{}\"", program.value.escape_debug());
+            let message = format!(
+                "`exec.command` must begin with an absolute, canonical path, not \"{}\"",
+                program.value.escape_debug()
+            );
             report(section, &program.place, message, "no shell and no PATH is consulted: write \"/usr/bin/git\"");
             return None;
         }

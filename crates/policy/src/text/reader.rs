@@ -112,7 +112,8 @@ impl<'a> Section<'a> {
     fn wrong_type(&self, key: &str, value: &Value<'_>, want: &str) {
         let place = self.reader.place(value.span());
         let have = value.get_ref().type_str();
-        let finding = Diagnostic::at(&place, format!("`{}` must be {want}, not {} {have}", self.full(key), article(have)));
+        let finding =
+            Diagnostic::at(&place, format!("`{}` must be {want}, not {} {have}", self.full(key), article(have)));
         self.reader.report(finding);
     }
 
@@ -125,7 +126,8 @@ impl<'a> Section<'a> {
         let place = self.reader.place(value.span());
         match value.get_ref().as_str() {
             Some(text) if text.len() > MAX_STRING => {
-                let message = format!("`{}` has {} bytes; at most {MAX_STRING} are allowed", self.full(key), text.len());
+                let message =
+                    format!("`{}` has {} bytes; at most {MAX_STRING} are allowed", self.full(key), text.len());
                 self.reader.report(Diagnostic::at(&place, message).help("shorten it"));
                 None
             }
@@ -138,7 +140,12 @@ impl<'a> Section<'a> {
     }
 
     /// A string that `parse` understands; its error is the help.
-    pub(super) fn parsed<T>(&self, key: &str, what: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<Located<T>> {
+    pub(super) fn parsed<T>(
+        &self,
+        key: &str,
+        what: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Located<T>> {
         let value = self.get(key)?;
         if let DeValue::Integer(number) = value.get_ref() {
             let place = self.reader.place(value.span());
@@ -191,7 +198,8 @@ impl<'a> Section<'a> {
         if list.len() > MAX_LIST {
             let place = self.reader.place(value.span());
             let message = format!("`{}` has {} entries; at most {MAX_LIST} are allowed", self.full(key), list.len());
-            self.reader.report(Diagnostic::at(&place, message).help("name a directory above them, or split the policy"));
+            self.reader
+                .report(Diagnostic::at(&place, message).help("name a directory above them, or split the policy"));
             return None;
         }
         Some(list.iter().collect())

@@ -28,7 +28,8 @@ fn number_with_unit(text: &str, units: &[(&str, u64)], hint: &str) -> Result<u64
     let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
         let close = units.iter().find(|(name, _)| {
             let plain = name.replace('i', "");
-            unit.trim().eq_ignore_ascii_case(name) || unit.trim().eq_ignore_ascii_case(&plain)
+            unit.trim().eq_ignore_ascii_case(name)
+                || unit.trim().eq_ignore_ascii_case(&plain)
                 || (name.len() == 3 && unit.trim().len() == 1 && name.starts_with(&unit.trim().to_ascii_uppercase()))
         });
         return Err(match close {

@@ -2,13 +2,17 @@
 
 use crate::support::{allowed, denied, lines};
 use serde_json::json;
-use stockade_policy::{Bundle, Decider, Diagnostics, Policy, Request, Verdict, load};
 use std::fs;
+use stockade_policy::{Bundle, Decider, Diagnostics, Policy, Request, Verdict, load};
 
 fn with_cedar(toml: &str, cedar: &str) -> Result<Policy, Diagnostics> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("p.toml");
-    fs::write(&file, format!("version = 1\nid = \"t\"\nextends = [\"preset:base\"]\n{toml}\ncedar = [\"tools.cedar\"]\n")).unwrap();
+    fs::write(
+        &file,
+        format!("version = 1\nid = \"t\"\nextends = [\"preset:base\"]\n{toml}\ncedar = [\"tools.cedar\"]\n"),
+    )
+    .unwrap();
     fs::write(folder.path().join("tools.cedar"), cedar).unwrap();
     load(&file)
 }
@@ -35,14 +39,26 @@ fn a_forbid_narrows_and_names_itself() {
 
 #[test]
 fn a_permit_allows_a_tool_but_reaches_past_no_gate() {
-    let p = with_cedar("[fs]\nread = [\"@workspace/docs\"]\n[tools]", "@id(\"all\") permit (principal, action, resource);").unwrap();
+    let p =
+        with_cedar("[fs]\nread = [\"@workspace/docs\"]\n[tools]", "@id(\"all\") permit (principal, action, resource);")
+            .unwrap();
     assert_eq!(allowed(&p, "clock", json!({})).rules(), ["all"]);
     allowed(&p, "workspace.read", json!({"path": "docs/a"}));
     assert_eq!(denied(&p, "workspace.read", json!({"path": "a"})).reason, "no fs.read rule covers @workspace/a");
-    assert_eq!(denied(&p, "workspace.write", json!({"path": "docs/a", "content": ""})).reason, "no fs.write rule covers @workspace/docs/a");
+    assert_eq!(
+        denied(&p, "workspace.write", json!({"path": "docs/a", "content": ""})).reason,
+        "no fs.write rule covers @workspace/docs/a"
+    );
     assert_eq!(denied(&p, "exec", json!({"argv": ["/bin/sh"]})).reason, "tools.allow does not list exec");
-    let some = with_cedar("[fs]\nread = [\"@workspace\"]\n[tools]", "permit (principal, action == Action::\"workspace.read\", resource in Path::\"@workspace/docs\");").unwrap();
-    assert_eq!(denied(&some, "workspace.read", json!({"path": "x"})).reason, "no rule allows this call of workspace.read");
+    let some = with_cedar(
+        "[fs]\nread = [\"@workspace\"]\n[tools]",
+        "permit (principal, action == Action::\"workspace.read\", resource in Path::\"@workspace/docs\");",
+    )
+    .unwrap();
+    assert_eq!(
+        denied(&some, "workspace.read", json!({"path": "x"})).reason,
+        "no rule allows this call of workspace.read"
+    );
 }
 
 #[test]
@@ -79,8 +95,16 @@ fn what_is_not_strictly_valid_is_refused_with_its_place() {
         ("permit (principal, action, resource)", "1:", "Cedar syntax"),
         ("permit (principal, action == Action::\"shell\", resource);", "1:", "Action::\"shell\""),
         ("permit (principal, action, resource == File::\"x\");", "1:", "File"),
-        ("\nforbid (principal, action == Action::\"clock\", resource) when { context.args.path == \"x\" };", "2:", "path"),
-        ("forbid (principal, action == Action::\"random\", resource) when { context.args.length == \"1\" };", "1:", "type"),
+        (
+            "\nforbid (principal, action == Action::\"clock\", resource) when { context.args.path == \"x\" };",
+            "2:",
+            "path",
+        ),
+        (
+            "forbid (principal, action == Action::\"random\", resource) when { context.args.length == \"1\" };",
+            "1:",
+            "type",
+        ),
         ("forbid (principal, action == Action::\"exec\", resource) when { context.rule == \"x\" };", "1:", "rule"),
         ("forbid (principal, action == Action::\"clock\", resource) when { 1 == 2 };", "1:", ""),
         ("forbid (principal, action, resource in Path::\"@workspace/../x\");", "1:1", "can never be part of a call"),
@@ -95,13 +119,15 @@ fn what_is_not_strictly_valid_is_refused_with_its_place() {
         let found = refused(text);
         assert!(found.iter().any(|f| f.starts_with(place) && f.contains(word)), "{text}\n{found:#?}");
     }
-    let twice = refused("@id(\"a\") forbid (principal, action, resource);\n@id(\"a\") permit (principal, action, resource);");
+    let twice =
+        refused("@id(\"a\") forbid (principal, action, resource);\n@id(\"a\") permit (principal, action, resource);");
     assert_eq!(twice, ["the id \"a\" is taken by the rule at tools.cedar:1 | give it another @id"]);
 }
 
 #[test]
 fn depth_and_size_do_not_bring_it_down() {
-    let deep = |n: usize| format!("permit (principal, action, resource) when {{ {}true{} }};", "(".repeat(n), ")".repeat(n));
+    let deep =
+        |n: usize| format!("permit (principal, action, resource) when {{ {}true{} }};", "(".repeat(n), ")".repeat(n));
     assert_eq!(refused(&deep(100_000)), ["1:76 brackets are nested deeper than 32 | write several policies"]);
     // Just under the bound everything is still looked at.
     let found = refused(&format!("permit (principal, action, resource) when {{ context{} == 1 }};", ".a".repeat(380)));
@@ -131,7 +157,10 @@ fn a_bundle_that_was_changed_is_refused() {
     assert!(Bundle::decode(&bytes[..bytes.len() - 1]).is_err());
     assert!(Bundle::decode(&[]).is_err());
     let other = String::from_utf8(bytes).unwrap().replacen("\"version\":1", "\"version\":2", 1);
-    assert_eq!(Bundle::decode(other.as_bytes()).unwrap_err().to_string(), "policy bundle of version 2; this program reads version 1");
+    assert_eq!(
+        Bundle::decode(other.as_bytes()).unwrap_err().to_string(),
+        "policy bundle of version 2; this program reads version 1"
+    );
     let decider = Decider::new(&p.bundle()).unwrap();
     assert!(matches!(decider.decide(&Request { tool: "clock", args: &json!({}) }), Verdict::Deny(_)));
 }

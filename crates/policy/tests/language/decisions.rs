@@ -45,7 +45,10 @@ fn a_listed_tool_is_allowed_and_says_by_what() {
     assert_eq!(grant.reason(), "allowed by tools.allow[1] (t.toml:6)");
     assert_eq!(grant.object(), "clock");
     assert_eq!(grant.policy_digest(), p.digest);
-    assert_eq!(says(&denied(&p, "workspace.stat", json!({"path": "x"}))), "policy - [@workspace/x] tools.allow does not list workspace.stat");
+    assert_eq!(
+        says(&denied(&p, "workspace.stat", json!({"path": "x"}))),
+        "policy - [@workspace/x] tools.allow does not list workspace.stat"
+    );
 }
 
 #[test]
@@ -69,8 +72,13 @@ fn the_star_means_all_tools_but_not_all_paths_and_commands() {
 
 #[test]
 fn deny_wins() {
-    let p = policy("[tools]\nallow = [\"*\"]\ndeny = [\"clock\"]\n[fs]\nwrite = [\"@workspace\"]\ndeny = [\"@workspace/.git/hooks\"]");
-    assert_eq!(says(&denied(&p, "clock", json!({}))), "policy tools.deny[0] t.toml:6 [clock] rule tools.deny[0] denies it");
+    let p = policy(
+        "[tools]\nallow = [\"*\"]\ndeny = [\"clock\"]\n[fs]\nwrite = [\"@workspace\"]\ndeny = [\"@workspace/.git/hooks\"]",
+    );
+    assert_eq!(
+        says(&denied(&p, "clock", json!({}))),
+        "policy tools.deny[0] t.toml:6 [clock] rule tools.deny[0] denies it"
+    );
     for (tool, args) in [
         ("workspace.read", json!({"path": ".git/hooks"})),
         ("workspace.write", json!({"path": ".git/hooks/pre-commit", "content": "x"})),
@@ -106,7 +114,9 @@ fn reading_and_writing_are_given_apart_and_by_tree() {
 
 #[test]
 fn a_deny_above_a_rule_takes_the_rule_away() {
-    let p = policy("[tools]\nallow = [\"*\"]\n[fs]\nread = [\"/etc/ssl\", \"/usr\", \"@workspace/a/b\"]\ndeny = [\"/etc\", \"@workspace/a\", \"/opt\"]");
+    let p = policy(
+        "[tools]\nallow = [\"*\"]\n[fs]\nread = [\"/etc/ssl\", \"/usr\", \"@workspace/a/b\"]\ndeny = [\"/etc\", \"@workspace/a\", \"/opt\"]",
+    );
     assert_eq!(p.fs.read.iter().map(|r| r.path.clone()).collect::<Vec<_>>(), [PathRule::Host("/usr".into())]);
     assert!(p.fs.deny.is_empty(), "nothing is left to deny");
     denied(&p, "workspace.read", json!({"path": "a/b/c"}));
@@ -123,18 +133,28 @@ fn exec_needs_the_listing_and_a_command_that_is_its_beginning() {
     assert_eq!(grant.reason(), "allowed by exec.log (t.toml:6): history, tools.allow[0] (t.toml:5)");
     assert_eq!(allowed(&p, "exec", json!({"argv": ["/usr/bin/git", "status"]})).exec(), Some("any-git"));
     for argv in [
-        json!(["/usr/bin/gitx", "log"]), json!(["git", "log"]), json!(["/usr/bin/../bin/git", "log"]), json!(["/usr/bin/git\n"]),
-        json!(["", "log"]), json!(["/bin/sh", "-c", "/usr/bin/git log"]), json!(["/usr/bin/git/", "log"]),
+        json!(["/usr/bin/gitx", "log"]),
+        json!(["git", "log"]),
+        json!(["/usr/bin/../bin/git", "log"]),
+        json!(["/usr/bin/git\n"]),
+        json!(["", "log"]),
+        json!(["/bin/sh", "-c", "/usr/bin/git log"]),
+        json!(["/usr/bin/git/", "log"]),
     ] {
         assert_eq!(denied(&p, "exec", json!({ "argv": argv })).rule, None, "{argv}");
     }
     let unlisted = policy(body);
-    assert_eq!(says(&denied(&unlisted, "exec", json!({"argv": ["/usr/bin/git"]}))), "policy - [[\"/usr/bin/git\"]] tools.allow does not list exec");
+    assert_eq!(
+        says(&denied(&unlisted, "exec", json!({"argv": ["/usr/bin/git"]}))),
+        "policy - [[\"/usr/bin/git\"]] tools.allow does not list exec"
+    );
 }
 
 #[test]
 fn arguments_that_do_not_fit_are_denied_by_the_schema() {
-    let p = policy("[tools]\nallow = [\"*\"]\n[fs]\nwrite = [\"@workspace\"]\n[[exec]]\nid = \"a\"\ncommand = [\"/bin/a\"]\nwall = \"1s\"");
+    let p = policy(
+        "[tools]\nallow = [\"*\"]\n[fs]\nwrite = [\"@workspace\"]\n[[exec]]\nid = \"a\"\ncommand = [\"/bin/a\"]\nwall = \"1s\"",
+    );
     let long = "x".repeat(256);
     let table = [
         ("workspace.read", json!([]), "workspace.read: arguments must be a JSON object"),
@@ -142,19 +162,55 @@ fn arguments_that_do_not_fit_are_denied_by_the_schema() {
         ("workspace.read", json!({}), "workspace.read: `path`: missing"),
         ("workspace.read", json!({"path": 1}), "workspace.read: `path`: must be a string"),
         ("workspace.read", json!({"path": ""}), "workspace.read: `path`: it is empty"),
-        ("workspace.read", json!({"path": "/etc/passwd"}), "workspace.read: `path`: it is absolute; paths are relative to the workspace"),
+        (
+            "workspace.read",
+            json!({"path": "/etc/passwd"}),
+            "workspace.read: `path`: it is absolute; paths are relative to the workspace",
+        ),
         ("workspace.read", json!({"path": "a/../../b"}), "workspace.read: `path`: it goes up with `..`"),
         ("workspace.read", json!({"path": "a\u{0}b"}), "workspace.read: `path`: it has a control character (\\u{0})"),
         ("workspace.read", json!({"path": "a\nb"}), "workspace.read: `path`: it has a control character (\\u{a})"),
         ("workspace.read", json!({"path": "a\u{9b}b"}), "workspace.read: `path`: it has a control character (\\u{9b})"),
-        ("workspace.read", json!({"path": long}), "workspace.read: `path`: it has 256 bytes; a path may have 4095, a name 255"),
-        ("workspace.read", json!({"path": "a", "length": 1048577}), "workspace.read: `length`: must be an integer from 0 to 1048576"),
-        ("workspace.read", json!({"path": "a", "offset": -1}), "workspace.read: `offset`: must be an integer from 0 to 9223372036854775807"),
-        ("workspace.read", json!({"path": "a", "offset": 1.0}), "workspace.read: `offset`: must be an integer from 0 to 9223372036854775807"),
-        ("workspace.read", json!({"path": "a", "encoding": 1}), "workspace.read: `encoding`: unknown argument; known: path, offset, length"),
-        ("workspace.write", json!({"path": "a"}), "workspace.write: `content`: missing; give `content` or `content_base64`"),
-        ("workspace.write", json!({"path": "a", "content": "", "content_base64": ""}), "workspace.write: `content`: give either `content` or `content_base64`, not both"),
-        ("workspace.write", json!({"path": "a", "content": "", "mode": "w"}), "workspace.write: `mode`: must be `create`, `replace` or `append`"),
+        (
+            "workspace.read",
+            json!({"path": long}),
+            "workspace.read: `path`: it has 256 bytes; a path may have 4095, a name 255",
+        ),
+        (
+            "workspace.read",
+            json!({"path": "a", "length": 1048577}),
+            "workspace.read: `length`: must be an integer from 0 to 1048576",
+        ),
+        (
+            "workspace.read",
+            json!({"path": "a", "offset": -1}),
+            "workspace.read: `offset`: must be an integer from 0 to 9223372036854775807",
+        ),
+        (
+            "workspace.read",
+            json!({"path": "a", "offset": 1.0}),
+            "workspace.read: `offset`: must be an integer from 0 to 9223372036854775807",
+        ),
+        (
+            "workspace.read",
+            json!({"path": "a", "encoding": 1}),
+            "workspace.read: `encoding`: unknown argument; known: path, offset, length",
+        ),
+        (
+            "workspace.write",
+            json!({"path": "a"}),
+            "workspace.write: `content`: missing; give `content` or `content_base64`",
+        ),
+        (
+            "workspace.write",
+            json!({"path": "a", "content": "", "content_base64": ""}),
+            "workspace.write: `content`: give either `content` or `content_base64`, not both",
+        ),
+        (
+            "workspace.write",
+            json!({"path": "a", "content": "", "mode": "w"}),
+            "workspace.write: `mode`: must be `create`, `replace` or `append`",
+        ),
         ("clock", json!({"tz": "UTC"}), "clock: `tz`: unknown argument; known: none"),
         ("random", json!({}), "random: `length`: missing"),
         ("random", json!({"length": 4097}), "random: `length`: must be an integer from 0 to 4096"),
@@ -165,7 +221,9 @@ fn arguments_that_do_not_fit_are_denied_by_the_schema() {
     ];
     for (tool, args, reason) in table {
         let d = denied(&p, tool, args);
-        assert_eq!((d.layer, d.reason.as_str(), d.fixable), ("schema", reason, false));
+        // The denial's object is the tool; its reason says the name no second time.
+        let said = format!("{}: {}", d.object, d.reason);
+        assert_eq!((d.layer, said.as_str(), d.fixable), ("schema", reason, false));
     }
 }
 
@@ -181,7 +239,8 @@ fn tools_that_are_not_are_denied_for_good() {
 
 #[test]
 fn the_agent_learns_no_path_of_the_host_and_no_file_name() {
-    let p = policy("[tools]\nallow = [\"workspace.read\"]\ndeny = [\"clock\"]\n[fs]\nread = [\"/usr/share/secret-place\"]");
+    let p =
+        policy("[tools]\nallow = [\"workspace.read\"]\ndeny = [\"clock\"]\n[fs]\nread = [\"/usr/share/secret-place\"]");
     for (tool, args) in every_call() {
         if let Verdict::Deny(d) = decide(&p, tool, args) {
             let told = d.for_agent().to_string();
@@ -212,8 +271,12 @@ fn a_grant_holds_the_canonical_call() {
 
 #[test]
 fn the_digest_is_of_the_meaning() {
-    let a = accept("version = 1\nid = \"t\"\nextends = [\"preset:base\"]\n[limits]\nmemory = \"1GiB\"\n[tools]\nallow = [\"clock\"]\n");
-    let b = accept("# a comment\nid = 't'\nversion = 1\nextends = ['preset:base']\ntools.allow = [ 'clock', ]\nlimits.memory = '1024MiB'\n");
+    let a = accept(
+        "version = 1\nid = \"t\"\nextends = [\"preset:base\"]\n[limits]\nmemory = \"1GiB\"\n[tools]\nallow = [\"clock\"]\n",
+    );
+    let b = accept(
+        "# a comment\nid = 't'\nversion = 1\nextends = ['preset:base']\ntools.allow = [ 'clock', ]\nlimits.memory = '1024MiB'\n",
+    );
     assert_eq!(a.digest, b.digest);
     assert_eq!(a.digest.len(), 64);
     let others = [
@@ -231,7 +294,9 @@ fn the_digest_is_of_the_meaning() {
 
 #[test]
 fn later_files_replace_numbers_and_add_to_lists() {
-    let p = accept("version = 1\nid = \"t\"\nextends = [\"preset:wasm-pure\"]\n[limits]\npids = 9\n[tools]\nallow = [\"workspace.list\"]\n[fs]\nread = [\"@workspace\"]");
+    let p = accept(
+        "version = 1\nid = \"t\"\nextends = [\"preset:wasm-pure\"]\n[limits]\npids = 9\n[tools]\nallow = [\"workspace.list\"]\n[fs]\nread = [\"@workspace\"]",
+    );
     assert_eq!((p.limits.pids, p.limits.files, p.limits.memory), (9, 32, 256 << 20));
     assert_eq!(allowed(&p, "clock", json!({})).rules(), ["preset:wasm-pure/tools.allow[0]"]);
     assert_eq!(allowed(&p, "workspace.list", json!({"path": "."})).rules(), ["tools.allow[0]"]);

@@ -13,14 +13,28 @@ fn findings_have_line_column_and_advice() {
 fn the_top_of_a_file_is_checked_too() {
     let deep = format!("a = {}", "[".repeat(100_000));
     let table: &[(&str, &[&str])] = &[
-        ("", &["1:1 the policy has no `version` | begin with: version = 1", "1:1 the policy has no `id` | give it a name, as in: id = \"ci-agent\""]),
+        (
+            "",
+            &[
+                "1:1 the policy has no `version` | begin with: version = 1",
+                "1:1 the policy has no `id` | give it a name, as in: id = \"ci-agent\"",
+            ],
+        ),
         ("version = 2\nid = \"t\"", &["1:11 policy version 2 is not known | this program reads version = 1"]),
         ("version = \"1\"\nid = \"t\"", &["1:11 `version` must be a whole number, not a string"]),
-        ("version = 1\nid = \"a/b\"", &["2:6 `id` is not a name | use 1 to 64 of a-z A-Z 0-9 - _ . and begin with a letter or digit"]),
+        (
+            "version = 1\nid = \"a/b\"",
+            &["2:6 `id` is not a name | use 1 to 64 of a-z A-Z 0-9 - _ . and begin with a letter or digit"],
+        ),
         ("version = 1\nid = 3", &["2:6 `id` must be a string, not an integer"]),
         ("version = 1\nversion = 1", &["2:1 `version` is here for the second time | keep one of them"]),
         ("[limits]\n[limits]", &["2:2 `limits` is here for the second time | keep one of them"]),
-        ("a = ", &["1:5 not TOML: string values must be quoted, expected literal string | correct the syntax here; https://toml.io has the rules"]),
+        (
+            "a = ",
+            &[
+                "1:5 not TOML: string values must be quoted, expected literal string | correct the syntax here; https://toml.io has the rules",
+            ],
+        ),
         (
             &deep,
             &[
@@ -39,7 +53,9 @@ fn a_limit_that_is_set_nowhere_is_named() {
     let text = "version = 1\nid = \"t\"\n[limits]\nmemory = \"1MiB\"\ncpu = \"1%\"\npids = 1\nwall = \"1s\"\nfuel = 1\ntables = 0\noutput = \"0B\"\nfiles = 16\nfile_size = \"0B\"\n";
     assert_eq!(
         lines(&refuse(text)),
-        ["no `limits.calls` is set, and absent does not mean unlimited | add extends = [\"preset:base\"], or calls = 1000 to [limits]"]
+        [
+            "no `limits.calls` is set, and absent does not mean unlimited | add extends = [\"preset:base\"], or calls = 1000 to [limits]"
+        ]
     );
     let whole = crate::support::accept(&format!("{text}calls = 7\n"));
     assert_eq!((whole.limits.calls, whole.limits.cpu_millis, whole.limits.wall_ms), (7, 10, 1000));
@@ -114,9 +130,7 @@ const CASES: &[(&str, &[&str])] = &[
     ("[limits]\nmemory = \"256mib\"", &["5:10 `limits.memory` is not a size | write \"256MiB\""]),
     (
         "[limits]\nmemory = \"99999999999999999999MiB\"",
-        &[
-            "5:10 `limits.memory` is not a size | the number is too large",
-        ],
+        &["5:10 `limits.memory` is not a size | the number is too large"],
     ),
     ("[limits]\nmemory = \"1B\"", &["5:10 `limits.memory` is out of range | allowed: 1MiB to 64TiB"]),
     ("[limits]\nmemory = true", &["5:10 `limits.memory` must be a string, not a boolean"]),
@@ -136,30 +150,22 @@ const CASES: &[(&str, &[&str])] = &[
     ("[limits]\ncpu = \"0%\"", &["5:7 `limits.cpu` is out of range | allowed: 1% to 1024000%"]),
     (
         "[limits]\nwall = \"10\"",
-        &[
-            "5:8 `limits.wall` is not a time | a time is a whole number and one of ms, s, m, h, d, as in \"10m\"",
-        ],
+        &["5:8 `limits.wall` is not a time | a time is a whole number and one of ms, s, m, h, d, as in \"10m\""],
     ),
     (
         "[limits]\nwall = \"10 min\"",
-        &[
-            "5:8 `limits.wall` is not a time | a time is a whole number and one of ms, s, m, h, d, as in \"10m\"",
-        ],
+        &["5:8 `limits.wall` is not a time | a time is a whole number and one of ms, s, m, h, d, as in \"10m\""],
     ),
     (
         "[limits]\nwall = 600",
-        &[
-            "5:8 `limits.wall` needs a unit | a time is a whole number and one of ms, s, m, h, d, as in \"10m\"",
-        ],
+        &["5:8 `limits.wall` needs a unit | a time is a whole number and one of ms, s, m, h, d, as in \"10m\""],
     ),
     ("[limits]\npids = 0", &["5:8 `limits.pids` is out of range | allowed: 1 to 4194304"]),
     ("[limits]\npids = -5", &["5:8 `limits.pids` is out of range | write a whole number from 0 to 2^64 - 1"]),
     ("[limits]\npids = 5.5", &["5:8 `limits.pids` must be a whole number, not a float"]),
     (
         "[limits]\npids = 99999999999999999999999999",
-        &[
-            "5:8 `limits.pids` is out of range | write a whole number from 0 to 2^64 - 1",
-        ],
+        &["5:8 `limits.pids` is out of range | write a whole number from 0 to 2^64 - 1"],
     ),
     ("[limits]\npids = \"5\"", &["5:8 `limits.pids` must be a whole number, not a string"]),
     ("[fs]\nread = \"/usr\"", &["5:8 `fs.read` must be an array of strings, not a string"]),
@@ -172,17 +178,13 @@ const CASES: &[(&str, &[&str])] = &[
     ),
     (
         "[fs]\nread = [\"\"]",
-        &[
-            "5:9 `fs.read` is not a path for a rule | it is empty; write \"/usr/share\" or \"@workspace/docs\"",
-        ],
+        &["5:9 `fs.read` is not a path for a rule | it is empty; write \"/usr/share\" or \"@workspace/docs\""],
     ),
     ("[fs]\nread = [\"/usr/\"]", &["5:9 `fs.read` is not a path for a rule | write \"/usr\""]),
     ("[fs]\nread = [\"/usr//lib\"]", &["5:9 `fs.read` is not a path for a rule | write \"/usr/lib\""]),
     (
         "[fs]\nread = [\"/usr/../etc\"]",
-        &[
-            "5:9 `fs.read` is not a path for a rule | it goes up with `..`; write \"/usr/share\" or \"@workspace/docs\"",
-        ],
+        &["5:9 `fs.read` is not a path for a rule | it goes up with `..`; write \"/usr/share\" or \"@workspace/docs\""],
     ),
     ("[fs]\nread = [\"/usr/./lib\"]", &["5:9 `fs.read` is not a path for a rule | write \"/usr/lib\""]),
     (
@@ -206,15 +208,11 @@ const CASES: &[(&str, &[&str])] = &[
     ),
     (
         "[fs]\nread = [\"@workspace/..\"]",
-        &[
-            "5:9 `fs.read` is not a path for a rule | it goes up with `..`; write \"/usr/share\" or \"@workspace/docs\"",
-        ],
+        &["5:9 `fs.read` is not a path for a rule | it goes up with `..`; write \"/usr/share\" or \"@workspace/docs\""],
     ),
     (
         "[fs]\nread = [\"/\"]",
-        &[
-            "5:9 `fs.read` of / would open the machine to the agent | name the trees the agent needs, as in \"/usr\"",
-        ],
+        &["5:9 `fs.read` of / would open the machine to the agent | name the trees the agent needs, as in \"/usr\""],
     ),
     (
         "[fs]\nread = [\"/proc/self\"]",
@@ -254,9 +252,7 @@ const CASES: &[(&str, &[&str])] = &[
     ),
     (
         "[env.set]\n\"A=B\" = \"x\"",
-        &[
-            "5:1 \"A=B\" is not a name of a variable | use letters, digits and _, and no = sign",
-        ],
+        &["5:1 \"A=B\" is not a name of a variable | use letters, digits and _, and no = sign"],
     ),
     ("[env.set]\nA = \"x\\u0000\"", &["5:5 `env.set.A` has a control character | remove it"]),
     ("[env.set]\nA = 1", &["5:5 `env.set.A` must be a string, not an integer"]),
@@ -268,9 +264,7 @@ const CASES: &[(&str, &[&str])] = &[
     ),
     (
         "[tools]\nallow = [\"workspace.reed\"]",
-        &[
-            "5:10 there is no tool \"workspace.reed\" | did you mean \"workspace.read\"?",
-        ],
+        &["5:10 there is no tool \"workspace.reed\" | did you mean \"workspace.read\"?"],
     ),
     (
         "[tools]\nallow = [\"shell\"]",
@@ -292,9 +286,7 @@ const CASES: &[(&str, &[&str])] = &[
     ),
     (
         "[require]\ndegrade_ok = [\"landlock.nett\"]",
-        &[
-            "5:15 there is no layer \"landlock.nett\" that may be missing | did you mean \"landlock.net\"?",
-        ],
+        &["5:15 there is no layer \"landlock.nett\" that may be missing | did you mean \"landlock.net\"?"],
     ),
     (
         "[require]\ndegrade_ok = [\"seccomp\"]",
@@ -320,16 +312,12 @@ const CASES: &[(&str, &[&str])] = &[
     ),
     (
         "[[exec]]\nid = \"a\"\ncommand = []\nwall = \"1s\"",
-        &[
-            "6:11 `exec.command` names no program | write command = [\"/usr/bin/git\", \"log\"]",
-        ],
+        &["6:11 `exec.command` names no program | write command = [\"/usr/bin/git\", \"log\"]"],
     ),
     ("[exec]\nid = \"a\"", &["4:1 `exec` must be an array of tables, not a table"]),
     (
         "[[exec]]\nid = \"a\"\ncommand = [\"/bin/a\"]\nwall = \"1s\"\n[[exec]]\nid = \"a\"\ncommand = [\"/bin/b\"]\nwall = \"1s\"",
-        &[
-            "9:6 the id of [[exec]] \"a\" is taken by the entry at t.toml:4 | give it another id, or remove one of them",
-        ],
+        &["9:6 the id of [[exec]] \"a\" is taken by the entry at t.toml:4 | give it another id, or remove one of them"],
     ),
     (
         "[[exec]]\nid = \"a\"\ncommand = [\"/bin/a\"]\nwall = \"1s\"\n[[exec]]\nid = \"b\"\ncommand = [\"/bin/a\"]\nwall = \"1s\"",
@@ -346,9 +334,7 @@ const CASES: &[(&str, &[&str])] = &[
     ),
     (
         "[[test]]\ncall = \"clock\"\nexpect = \"maybe\"",
-        &[
-            "6:10 `test.expect` is \"maybe\" | write \"allow\" or \"deny\"",
-        ],
+        &["6:10 `test.expect` is \"maybe\" | write \"allow\" or \"deny\""],
     ),
     (
         "[[test]]\ncall = \"clock\"\nargs = { a = 1979-05-27 }\nexpect = \"deny\"",

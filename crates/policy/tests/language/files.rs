@@ -1,10 +1,10 @@
 //! A policy is read only from where nobody else can have put it.
 
 use crate::support::lines;
-use stockade_policy::load;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
+use stockade_policy::load;
 use tempfile::TempDir;
 
 const GOOD: &str = "version = 1\nid = \"t\"\nextends = [\"preset:base\"]\n[tools]\nallow = [\"clock\"]\n";
@@ -36,7 +36,11 @@ fn a_good_file_is_read() {
     assert_eq!(policy.id, "t");
     // By way of a link to its directory, too: the link is ours.
     symlink(folder.path(), folder.path().join("here")).unwrap();
-    assert_eq!(load(&folder.path().join("here/../p.toml")).unwrap_err().iter().count(), 1, "`..` is resolved, not removed");
+    assert_eq!(
+        load(&folder.path().join("here/../p.toml")).unwrap_err().iter().count(),
+        1,
+        "`..` is resolved, not removed"
+    );
     assert_eq!(load(&folder.path().join("here/p.toml")).unwrap().digest, policy.digest);
 }
 
@@ -60,7 +64,10 @@ fn what_is_not_a_plain_readable_file_is_refused() {
     assert_eq!(finding(&folder, "p.toml/x"), "DIR/p.toml cannot be opened: Not a directory | check the path");
     let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
     assert_eq!(finding(&folder, "socket"), "is a socket or a device, not a regular file | name a policy file");
-    assert!(lines(&load(Path::new("/dev/null")).unwrap_err())[0].contains("not a regular file") || !nix::unistd::geteuid().is_root());
+    assert!(
+        lines(&load(Path::new("/dev/null")).unwrap_err())[0].contains("not a regular file")
+            || !nix::unistd::geteuid().is_root()
+    );
     assert_eq!(lines(&load(Path::new("/")).unwrap_err()), ["is a directory, not a regular file | name a policy file"]);
     assert_eq!(lines(&load(Path::new("")).unwrap_err()), ["is a directory, not a regular file | name a policy file"]);
 }
@@ -94,12 +101,18 @@ fn what_belongs_to_others_is_refused() {
     let file = folder.path().join("p.toml");
     let help = "install it where only root writes: sudo install -D -o root -m 0644 FILE /etc/stockade/policies/FILE";
     chown(&file, Some(4242), None).unwrap();
-    assert_eq!(finding(&folder, "p.toml"), format!("DIR/p.toml belongs to uid 4242, who could change the policy | {help}"));
+    assert_eq!(
+        finding(&folder, "p.toml"),
+        format!("DIR/p.toml belongs to uid 4242, who could change the policy | {help}")
+    );
     chown(&file, Some(0), None).unwrap();
     // The owner of a link chooses what it names.
     symlink(folder.path(), folder.path().join("theirs")).unwrap();
     std::os::unix::fs::lchown(folder.path().join("theirs"), Some(4242), None).unwrap();
-    assert_eq!(finding(&folder, "theirs/p.toml"), format!("DIR/theirs belongs to uid 4242, who could change the policy | {help}"));
+    assert_eq!(
+        finding(&folder, "theirs/p.toml"),
+        format!("DIR/theirs belongs to uid 4242, who could change the policy | {help}")
+    );
     // The owner of a directory can rename what is in it, sticky or not.
     chown(folder.path(), Some(4242), None).unwrap();
     mode(folder.path(), 0o1755);
@@ -137,12 +150,19 @@ fn cedar_files_pass_the_same_door() {
     mode(&cedar, 0o644);
     assert!(load(&file).is_ok());
     mode(&cedar, 0o666);
-    assert_eq!(finding(&folder, "p.toml"), "t.cedar has mode 0666: others could change the policy | chmod go-w t.cedar");
+    assert_eq!(
+        finding(&folder, "p.toml"),
+        "t.cedar has mode 0666: others could change the policy | chmod go-w t.cedar"
+    );
     fs::remove_file(&cedar).unwrap();
     symlink("/etc/passwd", &cedar).unwrap();
     assert_eq!(finding(&folder, "p.toml"), "is a symbolic link | name the file it points to");
     for name in ["../t.cedar", "/etc/passwd", ".", "..", "", "a\\u0000b"] {
         fs::write(&file, format!("{GOOD}cedar = [\"{name}\"]\n")).unwrap();
-        assert_eq!(finding(&folder, "p.toml"), "is not a plain file name | Cedar files lie in the policy's own directory", "{name}");
+        assert_eq!(
+            finding(&folder, "p.toml"),
+            "is not a plain file name | Cedar files lie in the policy's own directory",
+            "{name}"
+        );
     }
 }

@@ -85,8 +85,19 @@ fn arguments_of_any_shape_are_decided() {
     for _ in 0..100 {
         deep = json!([deep]);
     }
-    let values = [json!(null), json!(1e300), json!(u64::MAX), json!("x".repeat(100_000)), json!([1, [2]]), json!({"a": {}}), deep, json!("\u{0}\u{202e}")];
-    for tool in ["workspace.read", "workspace.write", "workspace.list", "workspace.stat", "clock", "random", "exec", "?"] {
+    let values = [
+        json!(null),
+        json!(1e300),
+        json!(u64::MAX),
+        json!("x".repeat(100_000)),
+        json!([1, [2]]),
+        json!({"a": {}}),
+        deep,
+        json!("\u{0}\u{202e}"),
+    ];
+    for tool in
+        ["workspace.read", "workspace.write", "workspace.list", "workspace.stat", "clock", "random", "exec", "?"]
+    {
         for key in ["path", "content", "length", "argv", "offset", "mode", "limit", "timeout_ms", "\u{1b}"] {
             for value in &values {
                 let args = json!({ "path": "a", "argv": ["/bin/sh"], key: value });

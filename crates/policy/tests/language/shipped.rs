@@ -1,8 +1,8 @@
 //! Every policy we ship loads and passes its own tests.
 
-use stockade_policy::{load, parse_policy, preset, preset_names};
 use std::fs;
 use std::path::{Path, PathBuf};
+use stockade_policy::{load, parse_policy, preset, preset_names};
 
 fn policies(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies").join(folder);
@@ -14,7 +14,8 @@ fn policies(folder: &str) -> Vec<PathBuf> {
 
 #[test]
 fn presets_are_embedded_and_tested() {
-    let names: Vec<String> = policies("presets").iter().map(|f| f.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    let names: Vec<String> =
+        policies("presets").iter().map(|f| f.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     let mut embedded: Vec<&str> = preset_names().collect();
     embedded.sort_unstable();
     assert_eq!(names, embedded);
