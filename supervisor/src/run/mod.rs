@@ -6,6 +6,7 @@ mod prepare;
 mod scene;
 mod serve;
 mod signals;
+mod talk;
 mod tools;
 
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,9 @@ use nix::unistd::pipe2;
 use serde_json::{Value, json};
 use stockade_plan::step::Step;
 use stockade_wire::cell::{CellConfig, compile_exit};
-use stockade_wire::control::{Setup, ToShim, ToSupervisor};
 
 use crate::attest::{Moment, attest};
-use crate::cache::{Component, digest_of, hex};
+use crate::cache::{Component, digest_of};
 use crate::cgroup::{CellGroup, Limits};
 use crate::error::{Doing, RunError};
 use crate::launch::{Newborn, Order, begin};
@@ -29,9 +28,8 @@ use crate::reserve::Range;
 use crate::run::Agent;
 use crate::run::control::Control;
 use crate::run::scene::Scene;
+use crate::run::talk::Talk;
 
-/// Longest wait for a word of the shim or the cell before agent code runs.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// A component may take this long to compile, and this much memory.
 const COMPILE_TIME: Duration = Duration::from_secs(120);
 const COMPILE_LIMITS: Limits = Limits { memory: 2 << 30, pids: 4, cpu_millis: 2000 };
@@ -44,7 +42,7 @@ const RUNTIME_MEMORY: u64 = 32 << 20;
 /// Longest log line of an agent in bytes.
 const LOG_LINE: u64 = 8 * 1024;
 /// Most bytes of a message of a compiler or shim.
-const MESSAGE: u64 = 8 * 1024;
+pub(super) const MESSAGE: u64 = 8 * 1024;
 
 /// A process set with its group.
 pub(super) struct Process {
@@ -67,7 +65,7 @@ pub(super) struct Ready {
 }
 
 /// What an agent is, with what its cell needs.
-enum Prepared {
+pub(super) enum Prepared {
     Wasm { digest: String, artifact: OwnedFd, task: Vec<String> },
     Native { digest: String, argv: Vec<String> },
 }
@@ -107,9 +105,9 @@ pub(super) fn prepare(mut scene: Scene) -> Result<Ready, RunError> {
     let layers = attest(&cell.newborn, &cell.group, &scene.hierarchies, Moment::BeforeExec)?;
     scene.clock.mark("layers read back");
 
-    let mut talk = Talk { control: &control, scene: &mut scene, diagnostics: &mut diagnostics };
-    let told = talk.introduce(&agent, &cell);
-    let told = told.and_then(|()| talk.start(&agent, &cell, with_shim(layers, &shim_layers)));
+    let mut talk = Talk { control: &control, scene: &mut scene, diagnostics: &mut diagnostics, cell: &cell };
+    let told = talk.introduce(&agent);
+    let told = told.and_then(|()| talk.start(&agent, with_shim(layers, &shim_layers)));
     told.map_err(|error| with_last_words(error, &mut output))?;
     let deadline = Instant::now() + Duration::from_millis(scene.request.policy.limits.wall_ms);
     scene.clock.mark("agent started");
@@ -319,139 +317,4 @@ pub(super) fn native_order(
         },
     )?;
     Ok((order, group, status.into()))
-}
-
-/// The conversation with the shim before agent code runs.
-struct Talk<'a> {
-    control: &'a Control,
-    scene: &'a mut Scene,
-    diagnostics: &'a mut File,
-}
-
-impl Talk<'_> {
-    fn introduce(&mut self, agent: &Prepared, cell: &Process) -> Result<(), RunError> {
-        use sha2::{Digest, Sha256};
-        let request = &self.scene.request;
-        let (kind, task, component_digest) = match agent {
-            Prepared::Wasm { digest, task, .. } => ("wasm", task, digest),
-            Prepared::Native { digest, argv } => ("native", argv, digest),
-        };
-        let setup = ToShim::Setup(Setup {
-            run: self.scene.run.clone(),
-            kind: kind.into(),
-            agent: request.name.clone(),
-            task: task.clone(),
-            plan_digest: hex(&Sha256::digest(cell.newborn.plan.encode())),
-            component_digest: component_digest.clone(),
-            workspace: self.scene.workspace.as_ref().map(|w| w.name.to_string_lossy().into_owned()).unwrap_or_default(),
-        });
-        let bundle = memfd::sealed("policy", &request.policy.bundle().encode())?;
-        self.say(&setup, &[bundle.as_fd()])?;
-        match self.next()? {
-            ToSupervisor::Hello => {}
-            other => return Err(out_of_order(&other)),
-        }
-        self.scene.clock.mark("shim ready");
-        let listener =
-            cell.newborn.listener.as_ref().ok_or_else(|| RunError::Internal("a cell without a listener".into()))?;
-        self.say(&ToShim::Listener { cell: 0 }, &[listener.as_fd()])
-    }
-
-    /// Tells the shim something, or says why that cannot be.
-    fn say(&mut self, message: &ToShim, fds: &[BorrowedFd<'_>]) -> Result<(), RunError> {
-        match self.control.send(message, fds) {
-            Err(RunError::Io { errno: Errno::EPIPE | Errno::ECONNRESET, .. }) => Err(self.shim_gone()),
-            other => other,
-        }
-    }
-
-    fn start(&mut self, agent: &Prepared, cell: &Process, mut enforcement: Value) -> Result<(), RunError> {
-        if let Prepared::Wasm { .. } = agent {
-            // The cell's program is ours: it loads the component, closes its last layer and says so, and what
-            // the kernel says then is what counts.
-            cell.newborn.go()?;
-            let report = match self.next()? {
-                ToSupervisor::CellReady { report } => report,
-                other => return Err(out_of_order(&other)),
-            };
-            let sealed = attest(&cell.newborn, &cell.group, &self.scene.hierarchies, Moment::Sealed)?;
-            enforcement = keep_shim(sealed, &enforcement);
-            if let Some(map) = enforcement.as_object_mut() {
-                map.insert("wasmtime".into(), wasm_layer(report));
-            }
-        }
-        self.say(&ToShim::Attested { enforcement }, &[])?;
-        match self.next()? {
-            ToSupervisor::Started => {}
-            other => return Err(out_of_order(&other)),
-        }
-        if let Prepared::Native { .. } = agent {
-            cell.newborn.go()?;
-        }
-        Ok(())
-    }
-
-    /// The shim's next message, or why there is none.
-    fn next(&mut self) -> Result<ToSupervisor, RunError> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
-            let mut fds = [
-                PollFd::new(self.control.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.scene.signals.as_fd(), PollFlags::POLLIN),
-            ];
-            match poll(&mut fds, timeout) {
-                Ok(0) => {
-                    return Err(RunError::LaunchLost {
-                        what: "shim",
-                        detail: "no word from it or the cell in time".into(),
-                    });
-                }
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno).doing("wait for", "shim"),
-            }
-            let talks = fds[0].any().unwrap_or(false);
-            if let Some(signal) = self.scene.signals.next() {
-                return Err(RunError::Interrupted(signal));
-            }
-            if talks {
-                return match self.control.receive()? {
-                    Some(ToSupervisor::KillCell { reason }) if reason.starts_with("journal:") => {
-                        Err(RunError::Journal(reason))
-                    }
-                    Some(ToSupervisor::KillCell { reason }) => Err(RunError::Component(reason)),
-                    Some(message) => Ok(message),
-                    None => Err(self.shim_gone()),
-                };
-            }
-        }
-    }
-
-    /// What a dead shim said last.
-    fn shim_gone(&mut self) -> RunError {
-        let mut text = String::new();
-        let _partial = self.diagnostics.take(MESSAGE).read_to_string(&mut text);
-        match text.trim() {
-            "" => RunError::LaunchLost { what: "shim", detail: "it ended without a word".into() },
-            text if text.contains("journal:") => RunError::Journal(text.to_owned()),
-            text => RunError::LaunchLost { what: "shim", detail: text.to_owned() },
-        }
-    }
-}
-
-fn keep_shim(mut layers: Value, before: &Value) -> Value {
-    if let (Some(map), Some(shim)) = (layers.as_object_mut(), before.get("shim")) {
-        map.insert("shim".into(), shim.clone());
-    }
-    layers
-}
-
-fn wasm_layer(report: Value) -> Value {
-    let engine = report.get("engine").and_then(Value::as_str).unwrap_or("wasmtime").to_owned();
-    json!({"summary": format!("{engine}, no compiler, executable mappings refused"), "ok": true, "report": report})
-}
-
-fn out_of_order(message: &ToSupervisor) -> RunError {
-    RunError::Internal(format!("the shim said {message:?} when that was not its turn"))
 }
