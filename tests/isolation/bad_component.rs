@@ -11,7 +11,7 @@ use crate::text::{Agent, NOTHING, body, module};
 
 const FOREVER: &str = "(loop $l (br $l)) unreachable";
 
-fn run(rig: &Rig, policy: &PathBuf, bytes: &[u8]) -> Ran {
+fn run(rig: &Rig, policy: &std::path::Path, bytes: &[u8]) -> Ran {
     let component = rig.file("agent.wasm", bytes);
     rig.end(rig.command(policy).arg(component))
 }

@@ -21,7 +21,12 @@ impl Tmpfs {
 
     fn read_only(&self) {
         let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-        mount(None::<&str>, &self.0, None::<&str>, flags, None::<&str>).unwrap();
+        let deadline = std::time::Instant::now() + crate::rig::PATIENCE;
+        // Files of a process that has just ended are closed a moment later.
+        while mount(None::<&str>, &self.0, None::<&str>, flags, None::<&str>) == Err(nix::errno::Errno::EBUSY) {
+            assert!(std::time::Instant::now() < deadline, "{} stays busy", self.0.display());
+            std::thread::yield_now();
+        }
     }
 
     fn fill(&self) {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::Read;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -286,24 +286,22 @@ impl Running {
             if ended == 0 {
                 self.child.kill().unwrap();
                 self.child.wait().unwrap();
-                let [stdout, stderr] = self.files.map(contents).map(|b| String::from_utf8_lossy(&b).into_owned());
-                panic!("it did not end within {patience:?}; stdout {stdout:?}, stderr {stderr}");
+                panic!("it did not end within {patience:?}; stdout {:?}, stderr {}", self.wrote(), self.said());
             }
         }
         let status = self.child.wait().unwrap();
         let took = self.began.elapsed();
-        let [stdout, stderr] = self.files.map(contents);
-        Ran { status, stdout, stderr: String::from_utf8_lossy(&stderr).into_owned(), took }
+        Ran { status, stdout: contents(&self.files[0]), stderr: self.said(), took }
     }
 
     /// What it has said on stderr so far.
     pub fn said(&self) -> String {
-        String::from_utf8_lossy(&contents(self.files[1].try_clone().unwrap())).into_owned()
+        String::from_utf8_lossy(&contents(&self.files[1])).into_owned()
     }
 
     /// What it has written to stdout so far.
     pub fn wrote(&self) -> String {
-        String::from_utf8_lossy(&contents(self.files[0].try_clone().unwrap())).into_owned()
+        String::from_utf8_lossy(&contents(&self.files[0])).into_owned()
     }
 
     /// Waits, without sleeping, until something is the case.
@@ -317,10 +315,20 @@ impl Running {
     }
 }
 
-fn contents(file: File) -> Vec<u8> {
-    // The offset is shared with the writer, so it is read from the start by position.
+/// A test that fails ends what it started.
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            let _gone = self.child.kill();
+            let _status = self.child.wait();
+        }
+    }
+}
+
+fn contents(file: &File) -> Vec<u8> {
+    // The offset is shared with the writer, so another open file reads it.
     let mut bytes = Vec::new();
-    let mut again = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file))).unwrap();
+    let mut again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
     again.read_to_end(&mut bytes).unwrap();
     bytes
 }

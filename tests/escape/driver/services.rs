@@ -126,6 +126,7 @@ impl Services {
     pub fn visit(&self, done: Arc<AtomicU64>) -> thread::JoinHandle<bool> {
         let (port, secret) = (self.listen, self.secret.clone());
         thread::spawn(move || {
+            // POLL: a port that another process opens has no event for those who knock.
             while done.load(SeqCst) == 0 {
                 if let Ok(mut peer) = TcpStream::connect(("127.0.0.1", port)) {
                     peer.write_all(secret.as_bytes()).ok();
