@@ -88,10 +88,12 @@ pub fn main() -> Result<(), RunError> {
     if clean {
         return Ok(());
     }
-    if let Some(note) = read_note(&mut reservation)? {
-        reclaim::all(&note)?;
-    }
-    release_own(&reservation)
+    let problem = match read_note(&mut reservation)? {
+        Some(note) => reclaim::after_crash(&note)?,
+        None => None,
+    };
+    release_own(&reservation)?;
+    problem.map_or(Ok(()), |problem| Err(RunError::Journal(problem)))
 }
 
 /// The reservation's path, from its descriptor: the janitor is told nothing else.

@@ -6,6 +6,8 @@ use std::os::unix::fs::{PermissionsExt, lchown};
 use std::path::Path;
 use std::time::Duration;
 
+use stockade_journal::{Record, recover};
+
 use crate::cgroup::{end_group, remove_tree, wait_empty};
 use crate::error::{Doing, RunError};
 use crate::reserve::Note;
@@ -31,6 +33,22 @@ pub(crate) fn all(note: &Note) -> Result<(), RunError> {
     seal_journal(&note.journal)?;
     forget_if_unrecorded(&note.journal);
     Ok(())
+}
+
+/// [`all`] for a run whose supervisor did not end it: its journal, if it has one, is mended and closed with a
+/// record of that. What is wrong with the journal is given back; it does not keep the run's ids.
+pub(crate) fn after_crash(note: &Note) -> Result<Option<String>, RunError> {
+    all(note)?;
+    let dir = match fs::File::open(&note.journal) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.doing("open", &note.journal)?,
+    };
+    let closed = recover(dir.into()).and_then(|mut recovered| {
+        let detail = serde_json::json!({"reason": "the supervisor or the machine ended during the run"});
+        recovered.writer.append(Record::Lifecycle { event: "reclaimed".into(), detail })?;
+        recovered.writer.commit()
+    });
+    Ok(closed.err().map(|e| format!("journal of run {}: {e}", note.run)))
 }
 
 /// A run that never began has no record to keep: its empty file and folders go. Whatever holds something

@@ -150,8 +150,9 @@ fn sweep(tell: &mut impl FnMut(String)) -> Result<(), RunError> {
         let Ok(file) = File::options().read(true).write(true).open(&path) else { continue };
         let Ok(mut file) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { continue };
         let cleaned = read_note(&mut file).and_then(|note| match note {
-            Some(note) => reclaim::all(&note).map(|()| {
-                tell(format!("cleaned up after run {}, which ended with its machine or supervisor", note.run))
+            Some(note) => reclaim::after_crash(&note).map(|problem| {
+                tell(format!("cleaned up after run {}, which ended with its machine or supervisor", note.run));
+                problem.into_iter().for_each(&mut *tell);
             }),
             None => Ok(()),
         });

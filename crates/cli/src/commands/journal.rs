@@ -120,6 +120,7 @@ fn describe(state: &Path, run: &str) -> Listed {
                 Record::Lifecycle { event, detail } if event == "exit" => {
                     listed.end = detail.get("reason").and_then(|r| r.as_str()).unwrap_or("?").to_owned();
                 }
+                Record::Lifecycle { event, .. } if event == "reclaimed" => "reclaimed".clone_into(&mut listed.end),
                 _ => {}
             },
             Err(error) => {

@@ -120,12 +120,19 @@ fn conclude(finished: &Finished, state: &Path) {
         return say(&format!("journal: its last record was not written; see: {show}"));
     }
     say(&format!(
-        "{} tool calls, {} denied; {} syscalls denied by the shim",
-        summary.calls, summary.denied, summary.syscalls
+        "{}, {} denied; {} denied by the shim",
+        count(summary.calls, "tool call"),
+        summary.denied,
+        count(summary.syscalls, "syscall")
     ));
     // The head lets whoever keeps it see a journal that was cut or changed later.
     say(&format!("journal: {} records, head {}", summary.records, summary.head));
     say(&format!("see: {show}"));
+}
+
+/// `1 call`, `2 calls`.
+fn count(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 fn timings(clock: &Clock) -> String {

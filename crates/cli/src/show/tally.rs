@@ -30,6 +30,8 @@ pub(super) struct Tally {
     stopped: BTreeMap<(String, String), u64>,
     /// The detail of the `exit` event.
     exit: Option<Value>,
+    /// Reclaimed after a crash.
+    reclaimed: bool,
 }
 
 impl Tally {
@@ -55,6 +57,7 @@ impl Tally {
             }
             Record::Log { .. } => self.logs += 1,
             Record::Lifecycle { event, detail } if event == "exit" => self.exit = Some(detail.clone()),
+            Record::Lifecycle { event, .. } if event == "reclaimed" => self.reclaimed = true,
             Record::Lifecycle { .. } => {}
         }
     }
@@ -110,6 +113,8 @@ impl Tally {
         let Some(exit) = &self.exit else {
             let text = if broken {
                 "not known: the journal breaks before it"
+            } else if self.reclaimed {
+                "killed and reclaimed: its supervisor or its machine ended during the run"
             } else {
                 "not recorded: the run goes on, or the machine stopped under it"
             };
