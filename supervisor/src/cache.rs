@@ -1,7 +1,8 @@
 //! Components and their artifacts.
 //!
-//! The key is the SHA-256 of the component with the engine's fingerprint, so a component can only ever
-//! reach its own entry; entries are written by root alone, to a temporary name and then renamed.
+//! The key is the SHA-256 of the component with the engine's fingerprint and the processor's features, so a
+//! component can only ever reach its own entry; entries are written by root alone, to a temporary name and then
+//! renamed. An artifact is native code that is trusted: it is kept with its SHA-256 and not used without.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
@@ -21,6 +22,9 @@ use crate::memfd;
 pub(crate) const MAX_COMPONENT: u64 = 128 * 1024 * 1024;
 /// Largest artifact in bytes.
 const MAX_ARTIFACT: u64 = 1024 * 1024 * 1024;
+
+/// Bytes of a SHA-256.
+const DIGEST: usize = 32;
 
 /// A component as it was when it was opened.
 #[derive(Debug)]
@@ -55,41 +59,58 @@ impl Component {
         let mut key = Sha256::new();
         key.update(digest.as_bytes());
         key.update(ENGINE_FINGERPRINT.as_bytes());
+        key.update(processor().as_bytes());
         let entry = home.cache().join(format!("{}.cwasm", hex(&key.finalize())));
         Ok(Self { memory: memfd::sealed("component", &bytes)?, digest, entry })
     }
 
-    /// The artifact, if it is in the cache, as a sealed copy.
+    /// The artifact, if it is in the cache whole, as a sealed copy.
     pub(crate) fn cached(&self) -> Result<Option<OwnedFd>, RunError> {
-        let mut file = match File::open(&self.entry) {
+        let bytes = match fs::read(&self.entry) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            other => other.doing("open", &self.entry)?,
+            other => other.doing("read", &self.entry)?,
         };
-        let mut memory = memfd::open("artifact")?;
-        std::io::copy(&mut file, &mut memory).doing("read", &self.entry)?;
-        memfd::seal(memory).map(Some)
+        // A damaged entry is compiled anew and replaced.
+        match bytes.split_last_chunk::<DIGEST>() {
+            Some((artifact, digest)) if Sha256::digest(artifact)[..] == digest[..] => {
+                memfd::sealed("artifact", artifact).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Keeps what the compiler wrote, and seals it.
     pub(crate) fn keep(&self, mut artifact: File) -> Result<OwnedFd, RunError> {
         let size = artifact.metadata().doing("examine", "artifact")?.len();
         if size == 0 || size > MAX_ARTIFACT {
-            return Err(RunError::Component(format!("its artifact has {size} bytes; at most {MAX_ARTIFACT} are kept")));
+            let why = format!("its artifact has {size} bytes; at most {MAX_ARTIFACT} are kept");
+            return Err(RunError::Component(why));
         }
+        // A copy of our own: the compiler is gone, but what it left behind is only read once.
+        let mut bytes = Vec::new();
+        artifact.rewind().and_then(|()| artifact.read_to_end(&mut bytes)).doing("read", "artifact")?;
+        let sealed = memfd::sealed("artifact", &bytes)?;
         let temporary = self.entry.with_extension(format!("{}.part", std::process::id()));
-        let copied = artifact.rewind().and_then(|()| {
-            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&temporary)?;
-            std::io::copy(&mut artifact, &mut file)?;
-            file.flush()?;
+        let written = File::options().write(true).create_new(true).mode(0o600).open(&temporary).and_then(|mut file| {
+            file.write_all(&bytes)?;
+            file.write_all(&Sha256::digest(&bytes))?;
             file.sync_data()?;
             fs::rename(&temporary, &self.entry)
         });
-        if copied.is_err() {
+        if written.is_err() {
             let _gone = fs::remove_file(&temporary);
         }
-        copied.doing("write", &self.entry)?;
-        memfd::seal(artifact)
+        written.doing("write", &self.entry)?;
+        Ok(sealed)
     }
+}
+
+/// The features of the first processor as the kernel names them: compiled code uses what is there.
+fn processor() -> String {
+    let mut text = [0; 4096];
+    let read = File::open("/proc/cpuinfo").and_then(|mut file| file.read(&mut text)).unwrap_or(0);
+    let text = String::from_utf8_lossy(text.get(..read).unwrap_or_default()).into_owned();
+    text.lines().find(|line| line.starts_with("flags") || line.starts_with("Features")).unwrap_or_default().to_owned()
 }
 
 /// SHA-256 of a program of the host, hex.
