@@ -111,13 +111,13 @@ fn without_supervisor_and_janitor_the_next_start_cleans_up() {
     let policy = rig.native_policy("");
     let running = settled(&rig, &policy, "stay");
     let id = running.said().lines().find_map(|l| l.strip_prefix("run ")).unwrap().to_owned();
-    let reservations = stockade_tests::host::Left::now().reservations;
+    let reservations = rig.left().reservations;
     assert_eq!(reservations.len(), 1);
     for victim in [Victim::Janitor, Victim::Stockade] {
         assert!(victim.kill(&running));
     }
     running.end();
-    let left = stockade_tests::host::Left::now();
+    let left = rig.left();
     assert_eq!(left.reservations, reservations, "without anyone to clean, the reservation stays: {left:?}");
     // The agent's processes go without anyone's help: their parent's death is their end.
     reap_all("both ends");

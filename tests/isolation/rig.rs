@@ -29,6 +29,7 @@ degrade_ok = ["landlock.truncate", "landlock.net", "landlock.ioctl_dev", "landlo
 /// Folders, policies, and the host for itself.
 pub struct Rig {
     dir: TempDir,
+    before: Left,
     _alone: Alone,
 }
 
@@ -58,12 +59,11 @@ impl Rig {
         // What a killed supervisor leaves behind becomes ours, so that we see it end.
         nix::sys::prctl::set_child_subreaper(true).unwrap();
         let dir = TempDir::with_prefix("stockade-isolation.").unwrap();
-        let rig = Self { dir, _alone: alone };
+        let rig = Self { dir, before: Left::now(), _alone: alone };
         fs::set_permissions(rig.dir.path(), Permissions::from_mode(0o755)).unwrap();
         rig.folder("work");
         rig.folder("state");
         chown(rig.path("work"), Some(OWNER), Some(OWNER)).unwrap();
-        rig.clean("what ran before this test");
         Some(rig)
     }
 
@@ -172,13 +172,18 @@ impl Rig {
         self.begin(command).end()
     }
 
+    /// What is left of this test's runs.
+    pub fn left(&self) -> Left {
+        Left::now().since(&self.before)
+    }
+
     /// Nothing is left of any run on this host, no half-written file in the state folder, and every journal
     /// is whole and root's alone. Processes may be dying: they have a while.
     pub fn clean(&self, after: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             reap();
-            let left = Left::now();
+            let left = self.left();
             if left == Left::default() {
                 break;
             }

@@ -112,6 +112,17 @@ impl Left {
         Self { processes: processes(), cgroups: cgroups(), reservations: reservations(), mounts: mounts() }
     }
 
+    /// What was not there before: a run that somebody else has on this host is not a test's to judge.
+    #[must_use]
+    pub fn since(mut self, before: &Self) -> Self {
+        let name = |process: &String| process.split(' ').next().map(str::to_owned);
+        self.processes.retain(|p| !before.processes.iter().any(|b| name(b) == name(p)));
+        self.cgroups.retain(|c| !before.cgroups.contains(c));
+        self.reservations.retain(|r| !before.reservations.contains(r));
+        self.mounts.retain(|m| !before.mounts.contains(m));
+        self
+    }
+
     /// Fails the test if something is left.
     ///
     /// # Panics
