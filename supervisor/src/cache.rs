@@ -20,6 +20,8 @@ use crate::memfd;
 
 /// Largest component in bytes.
 pub(crate) const MAX_COMPONENT: u64 = 128 * 1024 * 1024;
+/// Largest program whose digest is taken, in bytes: a second or two, in which no signal is heard.
+const MAX_PROGRAM: u64 = 1024 * 1024 * 1024;
 /// Largest artifact in bytes.
 const MAX_ARTIFACT: u64 = 1024 * 1024 * 1024;
 
@@ -118,12 +120,16 @@ pub(crate) fn digest_of(path: &Path) -> Result<String, RunError> {
     let refuse = |why: String| RunError::Component(format!("program {}: {why}", path.display()));
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let opened = fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
-    let mut file = opened.map_err(|e| refuse(e.to_string()))?;
-    if !file.metadata().doing("examine", path)?.is_file() {
+    let file = opened.map_err(|e| refuse(e.to_string()))?;
+    let meta = file.metadata().doing("examine", path)?;
+    if !meta.is_file() {
         return Err(refuse("it is not a regular file".into()));
     }
+    if meta.len() > MAX_PROGRAM {
+        return Err(refuse(format!("it is over {MAX_PROGRAM} bytes")));
+    }
     let mut hash = Sha256::new();
-    std::io::copy(&mut file, &mut HashWriter(&mut hash)).doing("read", path)?;
+    std::io::copy(&mut file.take(MAX_PROGRAM), &mut HashWriter(&mut hash)).doing("read", path)?;
     Ok(hex(&hash.finalize()))
 }
 
