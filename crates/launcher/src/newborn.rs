@@ -80,9 +80,10 @@ impl Newborn {
         // Nothing mounted here reaches the host, nothing mounted there arrives.
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
             .at(Step::Private)?;
+        // Attached before it is filled: until Linux 6.15 nothing can be mounted in a tree that is not.
         let new_root = root::create().at(Step::NewRoot)?;
-        root::fill(&new_root, &plan.root, trees)?;
         root::attach(&new_root).at(Step::NewRoot)?;
+        root::fill(&new_root, &plan.root, trees)?;
 
         // pivot_root(".", ".") stacks the old root on the new one, from where it is detached.
         fchdir(&new_root).at(Step::Pivot)?;

@@ -25,7 +25,7 @@ const NODEV: u64 = 0x4;
 const NOEXEC: u64 = 0x8;
 const RDONLY: u64 = 0x1;
 
-/// The root's mount, not yet attached.
+/// The root's mount, not yet attached, with what every root has.
 pub fn create() -> Result<OwnedFd, Errno> {
     let options = [(c"size", c"1m"), (c"nr_inodes", c"4096"), (c"mode", c"0755")];
     let root = tmpfs(&options.map(|(k, v)| (k, v.to_owned())), NOSUID | NODEV | NOEXEC)?;
