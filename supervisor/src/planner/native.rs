@@ -103,7 +103,11 @@ pub(crate) fn native(home: &Home, inputs: NativeInputs<'_>) -> Result<Order, Run
 /// One path of the host, read-only. A link whose target is readable anyway appears as that link.
 fn host_tree(draft: &mut Draft, path: &str, rule: &FsRule, host: &[(&str, &FsRule)]) -> Result<(), RunError> {
     let refuse = |why: String| RunError::Policy(format!("{}: fs.read {path:?}: {why}", rule.origin));
-    let real = fs::canonicalize(path).map_err(|e| refuse(format!("{e}; create it or remove the entry")))?;
+    let real = match fs::canonicalize(path) {
+        // A preset names what a program wants where it exists; a policy names what its author knows to be there.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && rule.origin.file.starts_with("preset:") => return Ok(()),
+        other => other.map_err(|e| refuse(format!("{e}; create it or remove the entry")))?,
+    };
     if real != Path::new(path) {
         let readable = host.iter().any(|(other, _)| real.starts_with(other));
         return match (readable, real.to_str()) {
