@@ -1,21 +1,23 @@
 //! Components and their artifacts.
 //!
 //! The key is the SHA-256 of the component with the engine's fingerprint and the processor's features, so a
-//! component can only ever reach its own entry; entries are written by root alone, to a temporary name and then
-//! renamed. An artifact is native code that is trusted: it is kept with its SHA-256 and not used without.
+//! component can only ever reach its own entry; entries are written by root alone, without a name until they are
+//! whole, so that a run which is killed leaves no part of one. An artifact is native code that is trusted: it is kept with its SHA-256 and not used without.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
+use nix::unistd::linkat;
 use sha2::{Digest, Sha256};
 use stockade_wire::cell::ENGINE_FINGERPRINT;
 
 use crate::error::{Doing, RunError};
-use crate::home::Home;
+use crate::home::{Home, unrecordable};
 use crate::memfd;
 
 /// Largest component in bytes.
@@ -25,6 +27,8 @@ const MAX_PROGRAM: u64 = 1024 * 1024 * 1024;
 /// Largest artifact in bytes.
 const MAX_ARTIFACT: u64 = 1024 * 1024 * 1024;
 
+/// Attempts to name an entry that others are naming at the same time.
+const LINKS: u32 = 8;
 /// Bytes of a SHA-256.
 const DIGEST: usize = 32;
 
@@ -92,18 +96,30 @@ impl Component {
         let mut bytes = Vec::new();
         artifact.rewind().and_then(|()| artifact.read_to_end(&mut bytes)).doing("read", "artifact")?;
         let sealed = memfd::sealed("artifact", &bytes)?;
-        let temporary = self.entry.with_extension(format!("{}.part", std::process::id()));
-        let written = File::options().write(true).create_new(true).mode(0o600).open(&temporary).and_then(|mut file| {
-            file.write_all(&bytes)?;
-            file.write_all(&Sha256::digest(&bytes))?;
-            file.sync_data()?;
-            fs::rename(&temporary, &self.entry)
-        });
-        if written.is_err() {
-            let _gone = fs::remove_file(&temporary);
-        }
-        written.doing("write", &self.entry)?;
+        self.store(&bytes).map_err(unrecordable)?;
         Ok(sealed)
+    }
+
+    fn store(&self, bytes: &[u8]) -> Result<(), RunError> {
+        let folder = self.entry.parent().unwrap_or(Path::new("/"));
+        let mut file = match File::options().write(true).custom_flags(OFlag::O_TMPFILE.bits()).mode(0o600).open(folder) {
+            // Kept or not: a file system without O_TMPFILE costs a compilation each run and nothing else.
+            Err(e) if e.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => return Ok(()),
+            other => other.doing("create a file in", folder)?,
+        };
+        let written = file.write_all(bytes).and_then(|()| file.write_all(&Sha256::digest(bytes)));
+        written.and_then(|()| file.sync_data()).doing("write", &self.entry)?;
+        let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
+        // linkat(2) replaces nothing. An old entry is damaged, or as good as ours and just written.
+        for _ in 0..LINKS {
+            match linkat(AT_FDCWD, nameless.as_str(), AT_FDCWD, &self.entry, AtFlags::AT_SYMLINK_FOLLOW) {
+                Err(Errno::EEXIST) => {
+                    let _gone = fs::remove_file(&self.entry);
+                }
+                other => return other.doing("name", &self.entry),
+            }
+        }
+        Ok(())
     }
 }
 
