@@ -172,7 +172,7 @@ fn sleeper() -> String {
 }
 
 /// Calls a tool for ever.
-fn caller(tool: &str, args: &str) -> String {
+pub fn caller(tool: &str, args: &str) -> String {
     let escaped = args.replace('"', "\\22");
     let data = format!("(data (i32.const 1000) \"{tool}\") (data (i32.const 2000) \"{escaped}\")");
     let call = format!(

@@ -1,6 +1,5 @@
 //! Kill means gone: whatever an agent does and however a run ends, nothing of it is left.
 
-use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::bad_component::caller;
 use crate::rig::{Ran, Rig, Running, reap_all};
 use crate::text::body;
 use crate::victims::Victim;
@@ -22,9 +22,13 @@ fn hostile(rig: &Rig, policy: &Path, end: &str) -> Command {
     command
 }
 
+/// An agent that says a word and then works without end.
 fn endless_component(rig: &Rig) -> (PathBuf, PathBuf) {
     let policy = rig.wasm_policy("[limits]\nfuel = 9_000_000_000_000_000\n");
-    (policy, rig.component("endless", &body(FOREVER)))
+    (
+        policy,
+        rig.component("endless", &body(&format!("(call $log (i32.const 1) (i32.const 0) (i32.const 0)) {FOREVER}"))),
+    )
 }
 
 /// A hostile agent that has done its worst.
@@ -92,17 +96,11 @@ fn whoever_is_killed_takes_the_run_along() {
     let (wasm, component) = endless_component(&rig);
     for (victim, code) in [(Victim::Shim, 40), (Victim::Cell, 21)] {
         let mut running = rig.begin(rig.command(&wasm).arg(&component));
-        running.until("the agent to start", |_| started(&rig));
+        running.until("the agent to start", |r| r.said().contains("info:"));
         assert!(victim.kill(&running), "{victim:?} is not there");
         running.end_within(Duration::from_secs(10)).expect(&format!("wasm, {victim:?}"), code, &[]);
         gone(&rig, &format!("the end of {victim:?} of a wasm agent"));
     }
-}
-
-/// Whether the newest run has its first record.
-fn started(rig: &Rig) -> bool {
-    let runs = crate::rig::list(&rig.path("state/runs"));
-    runs.last().is_some_and(|run| fs::metadata(run.join("journal/00000001.jsonl")).is_ok_and(|m| m.len() > 0))
 }
 
 #[test]
@@ -178,6 +176,18 @@ fn a_supervisor_killed_at_any_moment_leaves_nothing() {
         command
     };
     kill_at_random(&rig, "kill -9 of stockade, wasm", 100, &wasm, &|r| Victim::Stockade.kill(r));
+    // One command after the other, each in a cell of its own.
+    let policy = rig.wasm_policy(concat!(
+        "[limits]\npids = 32\n[tools]\nallow = [\"exec\"]\n[fs]\nread = [\"/usr\", \"/etc/ld.so.cache\", \"@workspace\"]\n",
+        "[[exec]]\nid = \"sh\"\ncommand = [\"/usr/bin/sh\"]\nwall = \"1h\"\n"
+    ));
+    let component = rig.component("tools", &caller("exec", r#"{"argv":["/usr/bin/sh","-c","setsid sleep 1000 &"]}"#));
+    let tools = || {
+        let mut command = rig.command(&policy);
+        command.arg(&component);
+        command
+    };
+    kill_at_random(&rig, "kill -9 of stockade, commands as tools", 40, &tools, &|r| Victim::Stockade.kill(r));
 }
 
 #[test]
