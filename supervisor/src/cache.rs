@@ -102,7 +102,8 @@ impl Component {
 
     fn store(&self, bytes: &[u8]) -> Result<(), RunError> {
         let folder = self.entry.parent().unwrap_or(Path::new("/"));
-        let mut file = match File::options().write(true).custom_flags(OFlag::O_TMPFILE.bits()).mode(0o600).open(folder) {
+        let mut file = match File::options().write(true).custom_flags(OFlag::O_TMPFILE.bits()).mode(0o600).open(folder)
+        {
             // Kept or not: a file system without O_TMPFILE costs a compilation each run and nothing else.
             Err(e) if e.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => return Ok(()),
             other => other.doing("create a file in", folder)?,

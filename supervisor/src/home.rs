@@ -31,6 +31,13 @@ impl Home {
     /// # Errors
     /// If a state folder cannot be made or is not root's alone.
     pub fn open(state: Option<&Path>) -> Result<Self, RunError> {
+        // Process numbers are looked up there: another pid namespace's procfs would answer for strangers.
+        let own = std::fs::read_link("/proc/self").map(|link| link == Path::new(&std::process::id().to_string()));
+        if !own.unwrap_or(false) {
+            return Err(RunError::Host(
+                "/proc is not mounted, or belongs to another pid namespace; mount procfs on /proc".into(),
+            ));
+        }
         let exe = std::env::current_exe().doing("find", "/proc/self/exe")?;
         let sibling = exe.parent().filter(|dir| dir.join("stockade-launcher").exists());
         let home = Self {

@@ -6,20 +6,24 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, send};
+use nix::sys::stat::{Mode, SFlag};
 use nix::unistd::pipe2;
 
 use crate::error::{Doing, RunError};
 
 /// Bytes that wait for the operator's side.
 const PENDING: usize = 64 * 1024;
-/// A pipe that polls writable takes this much without blocking (pipe(7), `PIPE_BUF`).
+/// Bytes given to the operator's side at a time.
 const CHUNK: usize = 4096;
+/// Most bytes of lines of the supervisor's own that wait; what is more is counted.
+const NOTES: usize = 1024 * 1024;
 
 /// What the operator's screen may show of an agent's bytes. Called with each chunk, and once at the end.
 pub type Filter = Box<dyn FnMut(&[u8], bool) -> Vec<u8>>;
@@ -30,9 +34,16 @@ pub(crate) struct Stream {
     pending: Vec<u8>,
     /// Most bytes that may wait before the agent's pipe is left alone.
     room: usize,
-    target: OwnedFd,
+    target: Target,
     broken: bool,
     filter: Filter,
+}
+
+/// The operator's side of a stream, never waited for in a write: what polls writable may still have less room
+/// than is written (a terminal, or one pipe for both streams).
+struct Target {
+    fd: OwnedFd,
+    socket: bool,
 }
 
 /// Both streams and their common limit.
@@ -43,6 +54,8 @@ pub(crate) struct Output {
     pub seen: u64,
     /// Of those, bytes over the limit.
     pub dropped: u64,
+    /// Lines of the supervisor's own that found no room.
+    unsaid: u64,
 }
 
 impl Output {
@@ -51,7 +64,7 @@ impl Output {
         let [first, second] = filters;
         let (stdout, out_end) = Stream::new(std::io::stdout().as_fd(), first)?;
         let (stderr, err_end) = Stream::new(std::io::stderr().as_fd(), second)?;
-        Ok((Self { streams: [stdout, stderr], limit, seen: 0, dropped: 0 }, [out_end, err_end]))
+        Ok((Self { streams: [stdout, stderr], limit, seen: 0, dropped: 0, unsaid: 0 }, [out_end, err_end]))
     }
 
     /// Moves what can be moved without waiting.
@@ -73,6 +86,10 @@ impl Output {
     /// A line of the supervisor's own, to stderr, in order with the agent's.
     pub(crate) fn note(&mut self, line: &str) {
         let [_, stderr] = &mut self.streams;
+        if stderr.pending.len() > NOTES {
+            self.unsaid += 1;
+            return;
+        }
         stderr.pending.extend_from_slice(line.as_bytes());
         stderr.pending.push(b'\n');
     }
@@ -101,6 +118,12 @@ impl Output {
             let rest = (stream.filter)(&[], true);
             stream.pending.extend_from_slice(&rest);
         }
+        if self.unsaid > 0 {
+            let [_, stderr] = &mut self.streams;
+            let line =
+                format!("{} lines were not shown: nobody read them in time; the journal has them\n", self.unsaid);
+            stderr.pending.extend_from_slice(line.as_bytes());
+        }
     }
 
     /// Writes everything left, as long as the operator's side takes it, until a time or a signal. Gives the
@@ -112,7 +135,7 @@ impl Output {
             let mut fds = vec![PollFd::new(signals, PollFlags::POLLIN)];
             let waiting = self.streams.iter().enumerate().filter(|(_, s)| !s.pending.is_empty());
             let waiting: Vec<_> =
-                waiting.map(|(i, s)| (i, PollFd::new(s.target.as_fd(), PollFlags::POLLOUT))).collect();
+                waiting.map(|(i, s)| (i, PollFd::new(s.target.fd.as_fd(), PollFlags::POLLOUT))).collect();
             fds.extend(waiting.iter().map(|(_, fd)| fd.clone()));
             match poll(&mut fds, timeout) {
                 Err(Errno::EINTR) => continue,
@@ -137,7 +160,7 @@ impl Stream {
     fn new(target: BorrowedFd<'_>, filter: Filter) -> Result<(Self, OwnedFd), RunError> {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).doing("make", "output pipe")?;
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing("set up", "output pipe")?;
-        let target = target.try_clone_to_owned().doing("open", "standard output")?;
+        let target = Target::of(target)?;
         let stream =
             Self { pipe: Some(reader.into()), pending: Vec::new(), room: PENDING, target, broken: false, filter };
         Ok((stream, writer))
@@ -146,7 +169,7 @@ impl Stream {
     /// What to poll for: the agent's pipe while there is room, the operator's side while something waits.
     pub(crate) fn wants(&self) -> [(Option<BorrowedFd<'_>>, PollFlags); 2] {
         let pipe = self.pipe.as_ref().filter(|_| self.pending.len() < self.room).map(AsFd::as_fd);
-        let target = (!self.pending.is_empty()).then(|| self.target.as_fd());
+        let target = (!self.pending.is_empty()).then(|| self.target.fd.as_fd());
         [(pipe, PollFlags::POLLIN), (target, PollFlags::POLLOUT)]
     }
 
@@ -166,7 +189,7 @@ impl Stream {
 
     fn write(&mut self) {
         let chunk = self.pending.get(..CHUNK.min(self.pending.len())).unwrap_or_default();
-        let written = match nix::unistd::write(&self.target, chunk) {
+        let written = match self.target.write(chunk) {
             Ok(len) => len,
             Err(Errno::EAGAIN | Errno::EINTR) => 0,
             // Closed: nobody reads. The run goes on and the agent is not told.
@@ -178,6 +201,35 @@ impl Stream {
         self.pending.drain(..written);
         if self.broken {
             self.pending.clear();
+        }
+    }
+}
+
+impl Target {
+    /// Opens pipes and terminals anew, so that not waiting is ours alone: the flag of an open file would be
+    /// everybody's who shares it, the operator's shell first.
+    fn of(fd: BorrowedFd<'_>) -> Result<Self, RunError> {
+        let mode = nix::sys::stat::fstat(fd).map(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT);
+        let kind = mode.unwrap_or(SFlag::empty());
+        let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let anew = match kind {
+            SFlag::S_IFIFO | SFlag::S_IFCHR => {
+                nix::fcntl::open(format!("/proc/self/fd/{}", fd.as_raw_fd()).as_str(), flags, Mode::empty()).ok()
+            }
+            _ => None,
+        };
+        let fd = match anew {
+            Some(fd) => fd,
+            None => fd.try_clone_to_owned().doing("open", "standard output")?,
+        };
+        Ok(Self { fd, socket: kind == SFlag::S_IFSOCK })
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        if self.socket {
+            send(self.fd.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL)
+        } else {
+            nix::unistd::write(&self.fd, bytes)
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -140,7 +140,32 @@ pub(crate) fn read_note(file: &mut File) -> Result<Option<Note>, RunError> {
     if text.is_empty() {
         return Ok(None);
     }
-    serde_json::from_str(&text).map(Some).map_err(|e| RunError::Internal(format!("a reservation is unreadable: {e}")))
+    // A note is written whole before anything exists: one that was cut short stands for nothing.
+    let Ok(note) = serde_json::from_str::<Note>(&text) else { return Ok(None) };
+    if note.is_ours() {
+        Ok(Some(note))
+    } else {
+        Err(RunError::Internal("a reservation names what is not a run's".into()))
+    }
+}
+
+impl Note {
+    /// Whether it names a run's things and nothing else: what it names is removed as root.
+    fn is_ours(&self) -> bool {
+        let run = &self.run;
+        let named = run.strip_prefix("r-").is_some_and(|rest| {
+            !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        });
+        let under = |path: &Path, tail: &[&str]| {
+            path.is_absolute()
+                && path.ends_with(tail.iter().collect::<PathBuf>())
+                && !path.components().any(|c| c == Component::ParentDir)
+        };
+        named
+            && under(&self.v2, &["stockade", run])
+            && self.v1.iter().all(|folder| under(folder, &["stockade"]))
+            && under(&self.journal, &["runs", run, "journal"])
+    }
 }
 
 /// Cleans every reservation that nobody holds.

@@ -1,11 +1,12 @@
 //! The folder an agent works in, resolved once.
 
 use std::fs::{self, File};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::SFlag;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use stockade_plan::Owner;
 
@@ -21,40 +22,51 @@ pub(crate) struct Workspace {
     pub name: PathBuf,
 }
 
-/// Places that are not somebody's work.
-const SYSTEM: [&str; 15] = [
-    "/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var",
-    "/home",
-];
+/// Places that are nobody's work, nor is anything beneath them.
+const SYSTEM: [&str; 12] =
+    ["/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr"];
+/// Places that have people's work beneath them but are not it.
+const COMMON: [&str; 5] = ["/", "/home", "/root", "/tmp", "/var"];
 
 impl Workspace {
     /// Opens the folder by the name the operator gave. `writes` is whether the policy has the agent write there,
-    /// `state` where journals and compiled components are, which no agent may reach.
-    pub(crate) fn open(path: &Path, writes: bool, state: &Path) -> Result<Self, RunError> {
+    /// `own` are Stockade's folders: records and programs, which no agent may reach.
+    pub(crate) fn open(path: &Path, writes: bool, own: &[&Path]) -> Result<Self, RunError> {
         let refuse = |why: String| RunError::Workspace(format!("workspace {}: {why}", path.display()));
+        // Whoever owns a folder on the way could point a link anywhere: root follows none.
         let how = OpenHow::new()
             .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
         let fd = openat2(AT_FDCWD, path, how).map_err(|errno| match errno {
             Errno::ENOENT => {
                 refuse("it does not exist; create it, owned by the user whose files the agent may change".into())
             }
-            Errno::ELOOP => refuse("it is a symbolic link; name the folder itself".into()),
+            Errno::ELOOP => {
+                let real = fs::canonicalize(path).map(|real| format!(", perhaps {}", real.display()));
+                refuse(format!(
+                    "it is a symbolic link or goes through one; name the folder itself{}",
+                    real.unwrap_or_default()
+                ))
+            }
             Errno::ENOTDIR => refuse("it is not a directory (or it is a symbolic link); name the folder itself".into()),
             errno => refuse(errno.desc().into()),
         })?;
         let dir = File::from(fd);
-        let name = fs::canonicalize(path).doing("resolve", path)?;
-        if SYSTEM.iter().any(|s| Path::new(s) == name) || ["/proc", "/sys", "/dev"].iter().any(|s| name.starts_with(s))
-        {
+        // The name of what was opened, not of what has that name now.
+        let link = format!("/proc/self/fd/{}", dir.as_raw_fd());
+        let name = fs::read_link(&link).doing("read", &link)?;
+        let system = SYSTEM.iter().any(|s| name.starts_with(s)) || COMMON.iter().any(|c| Path::new(c) == name);
+        if system {
             return Err(refuse("it is a folder of the system; make one for the agent".into()));
         }
-        let state = fs::canonicalize(state).doing("resolve", state)?;
-        if name.starts_with(&state) || state.starts_with(&name) {
-            return Err(refuse(format!(
-                "Stockade's own folder {} would be in the agent's reach; make another one for the agent",
-                state.display()
-            )));
+        for folder in own {
+            let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
+            if name.starts_with(&folder) || folder.starts_with(&name) {
+                return Err(refuse(format!(
+                    "Stockade's own folder {} would be in the agent's reach; make another one for the agent",
+                    folder.display()
+                )));
+            }
         }
         let system = fstatvfs(&dir).doing("examine", path)?;
         if writes && system.flags().contains(FsFlags::ST_RDONLY) {
@@ -67,6 +79,13 @@ impl Workspace {
     /// Another descriptor for it.
     pub(crate) fn share(&self) -> Result<OwnedFd, RunError> {
         self.dir.try_clone().map(OwnedFd::from).doing("share", &self.name)
+    }
+
+    /// Whether a file of this name has other names (hard links).
+    pub(crate) fn has_other_names(&self, inside: &str) -> Result<bool, RunError> {
+        let meta = nix::sys::stat::fstatat(&self.dir, inside, AtFlags::AT_SYMLINK_NOFOLLOW).doing("examine", inside)?;
+        let is_file = SFlag::from_bits_truncate(meta.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+        Ok(is_file && meta.st_nlink > 1)
     }
 
     /// Whether something of this name is in it, reached through no link.

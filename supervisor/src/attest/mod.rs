@@ -7,6 +7,9 @@ mod landlock;
 mod limits;
 mod mounts;
 mod process;
+mod watch;
+
+pub(crate) use watch::MountWatch;
 
 use std::fs;
 use std::path::Path;

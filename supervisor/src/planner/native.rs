@@ -237,6 +237,12 @@ fn deny(draft: &mut Draft, workspace: &Workspace, path: &str, rule: &FsRule) -> 
             rule.origin
         )));
     }
+    if workspace.has_other_names(path)? {
+        return Err(RunError::Policy(format!(
+            "{}: fs.deny {path:?} has other hard links, by which a native cell could read it; remove them",
+            rule.origin
+        )));
+    }
     let mut parents: Vec<PathBuf> =
         Path::new(path).ancestors().skip(1).filter(|p| !p.as_os_str().is_empty()).map(Path::to_path_buf).collect();
     parents.reverse();

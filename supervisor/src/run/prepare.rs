@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use stockade_plan::step::Step;
 use stockade_wire::cell::{CellConfig, compile_exit};
 
-use crate::attest::{Moment, attest};
+use crate::attest::{Moment, MountWatch, attest};
 use crate::cache::{Component, digest_of};
 use crate::cgroup::{CellGroup, Limits};
 use crate::error::{Doing, RunError};
@@ -50,6 +50,16 @@ pub(super) struct Process {
     pub group: CellGroup,
     /// Where `stockade-init` reports its program's status.
     pub status: Option<File>,
+    /// Its mounts, if something is hidden from it.
+    pub mounts: Option<MountWatch>,
+}
+
+impl Process {
+    /// Begins to watch the mounts, before they are read back.
+    pub(super) fn born(newborn: Newborn, group: CellGroup, status: Option<File>) -> Result<Self, RunError> {
+        let mounts = MountWatch::begin(newborn.pid, &newborn.plan)?;
+        Ok(Self { newborn, group, status, mounts })
+    }
 }
 
 /// An agent that runs, with everybody around it.
@@ -95,12 +105,12 @@ pub(super) fn prepare(mut scene: Scene) -> Result<Ready, RunError> {
     let mut diagnostics = File::from(diagnostics);
 
     let shim = shim.finish().map_err(|error| workspaces_own(error, &scene))?;
-    let shim = Process { newborn: shim, group: shim_group, status: None };
+    let shim = Process { newborn: shim, group: shim_group, status: None, mounts: None };
     let shim_layers = attest(&shim.newborn, &shim.group, &scene.hierarchies, Moment::BeforeExec)?;
     shim.newborn.go()?;
     scene.clock.mark("shim launched");
 
-    let cell = Process { newborn: cell.finish()?, group: cell_group, status };
+    let cell = Process::born(cell.finish()?, cell_group, status)?;
     scene.clock.mark("cell launched");
     let layers = attest(&cell.newborn, &cell.group, &scene.hierarchies, Moment::BeforeExec)?;
     scene.clock.mark("layers read back");

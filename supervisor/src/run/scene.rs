@@ -3,14 +3,14 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, chown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stockade_policy::PathRule;
 
 use crate::cgroup::Hierarchies;
 use crate::error::{Doing, RunError};
-use crate::home::{Home, record_dir, unrecordable};
+use crate::home::{Home, RUNTIME, STATE, record_dir, unrecordable};
 use crate::janitor::Janitor;
 use crate::planner::USER;
 use crate::reserve::{Note, Range, Reservation};
@@ -62,8 +62,8 @@ impl Scene {
         let home = Home::open(request.state.as_deref())?;
         let landlock_abi = landlock_abi::choose(&request.policy.require.degrade_ok)?;
         let writes = request.policy.fs.write.iter().any(|rule| matches!(rule.path, PathRule::Workspace(_)));
-        let workspace =
-            request.workspace.as_deref().map(|path| Workspace::open(path, writes, &home.state)).transpose()?;
+        let own = [&home.state, Path::new(STATE), Path::new(RUNTIME), &home.libexec];
+        let workspace = request.workspace.as_deref().map(|path| Workspace::open(path, writes, &own)).transpose()?;
         let hierarchies = Hierarchies::find()?;
         clock.mark("host examined");
         let run = new_id()?;

@@ -9,6 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use stockade_wire::control::{AgentExit, ExitStatus, Reason, RunEnd, Summary, ToShim, ToSupervisor};
 
+use crate::attest::MountWatch;
 use crate::cgroup::end_group;
 use crate::error::{Doing, RunError};
 use crate::run::end::{of_native, of_wasm, program_status};
@@ -35,6 +36,10 @@ enum Source {
     Pipe(usize),
     Screen(usize),
     Tool(usize),
+    /// The agent's mount table has changed.
+    Mounts,
+    /// A tool's has.
+    ToolMounts(usize),
 }
 
 struct Run {
@@ -98,6 +103,8 @@ impl Run {
         }
         if !self.cell_gone {
             sources.push((Source::Cell, self.ready.cell.newborn.pidfd.as_fd(), input));
+            let mounts = self.ready.cell.mounts.as_ref().filter(|_| self.ending.is_none());
+            sources.extend(mounts.map(|m| (Source::Mounts, m.as_fd(), PollFlags::POLLPRI)));
         }
         for (i, stream) in self.ready.output.streams.iter().enumerate() {
             let [(pipe, readable), (screen, writable)] = stream.wants();
@@ -106,6 +113,8 @@ impl Run {
         }
         for (i, tool) in self.tools.iter().enumerate() {
             sources.push((Source::Tool(i), tool.process.newborn.pidfd.as_fd(), input));
+            let mounts = tool.process.mounts.as_ref().filter(|_| self.ending.is_none());
+            sources.extend(mounts.map(|m| (Source::ToolMounts(i), m.as_fd(), PollFlags::POLLPRI)));
         }
         let mut fds: Vec<_> = sources.iter().map(|(_, fd, flags)| PollFd::new(*fd, *flags)).collect();
         let left = deadline.saturating_duration_since(Instant::now());
@@ -139,6 +148,15 @@ impl Run {
                 self.ready.output.turn(i, false, true);
                 Ok(())
             }
+            Source::Mounts => {
+                let gone = self.ready.cell.mounts.as_mut().map(MountWatch::missing).transpose()?.flatten();
+                gone.map_or(Ok(()), |place| self.unmasked(&place))
+            }
+            Source::ToolMounts(i) => {
+                let watch = self.tools.get_mut(i).and_then(|tool| tool.process.mounts.as_mut());
+                let gone = watch.map(MountWatch::missing).transpose()?.flatten();
+                gone.map_or(Ok(()), |place| self.unmasked(&place))
+            }
             Source::Tool(i) => {
                 let tool = self.tools.swap_remove(i);
                 tools::reap(&self.ready.scene, &self.ready.control, tool).or_else(|e| self.unless_shim_gone(e))
@@ -152,6 +170,12 @@ impl Run {
             RunError::Io { errno: Errno::EPIPE | Errno::ECONNRESET, .. } => Ok(()),
             other => Err(other),
         }
+    }
+
+    /// What the policy hides can be seen: somebody outside replaced it.
+    fn unmasked(&mut self, place: &str) -> Result<(), RunError> {
+        let why = format!("{place} was replaced from outside during the run, which uncovers what fs.deny hides");
+        self.kill(Reason::Killed, why)
     }
 
     fn signal(&mut self) -> Result<(), RunError> {

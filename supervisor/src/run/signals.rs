@@ -17,7 +17,10 @@ impl Signals {
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
             set.add(signal);
         }
-        set.thread_block().doing("block", "signals")?;
+        // A limit on file sizes shall be an error of the write, not the end of whoever cleans up.
+        let mut blocked = set;
+        blocked.add(Signal::SIGXFSZ);
+        blocked.thread_block().doing("block", "signals")?;
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
         fd.map(Self).doing("make", "signalfd")
     }

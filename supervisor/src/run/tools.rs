@@ -55,14 +55,15 @@ fn try_launch(scene: &Scene, control: &Control, id: CellId, exec: &str, argv: &[
     let (stdout, their_stdout) = pipe2(OFlag::O_CLOEXEC).doing("make", "pipe")?;
     let (stderr, their_stderr) = pipe2(OFlag::O_CLOEXEC).doing("make", "pipe")?;
     let (order, group, status) = native_order(scene, &name(id), Range::Tools, argv, (their_stdout, their_stderr))?;
-    let newborn = begin(&scene.home, order)?.finish()?;
-    let enforcement = attest(&newborn, &group, &scene.hierarchies, Moment::BeforeExec)?;
+    let process = Process::born(begin(&scene.home, order)?.finish()?, group, Some(status))?;
+    let newborn = &process.newborn;
+    let enforcement = attest(newborn, &process.group, &scene.hierarchies, Moment::BeforeExec)?;
     if let Some(listener) = &newborn.listener {
         control.send(&ToShim::Listener { cell: id }, &[listener.as_fd()])?;
     }
     control.send(&ToShim::ToolStarted { cell: id, enforcement }, &[stdout.as_fd(), stderr.as_fd()])?;
     newborn.go()?;
-    Ok(Tool { id, process: Process { newborn, group, status: Some(status) } })
+    Ok(Tool { id, process })
 }
 
 /// A tool's first process has ended, and with it all others: tells the shim and removes the groups.
