@@ -1,6 +1,6 @@
 # Thin on purpose: each line is something a person could type.
 
-.PHONY: build demo test bench lint doctor clean-state
+.PHONY: build demo test test-vm bench lint doctor clean-state
 
 BIN = $(or $(CARGO_TARGET_DIR),target)/x86_64-unknown-linux-gnu/release
 
@@ -19,6 +19,11 @@ demo: build
 test: build
 	packaging/install-deps.sh test
 	packaging/test.sh
+
+# On stock Debian guests under emulation; not a part of `test` (tests/vm/README.md). KERNELS="6.1 6.12" for both.
+test-vm: build
+	env -u CARGO_TARGET_DIR agents/build.sh
+	tests/vm/test.sh $(KERNELS)
 
 bench: build
 	packaging/install-deps.sh bench
