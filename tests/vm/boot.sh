@@ -14,7 +14,7 @@ qemu-img create -q -f qcow2 -b "$dir/root.img" -F raw "$state/root.qcow2"
 
 # Nehalem without cx16: emulated cmpxchg16b has corrupted guests. No network at all.
 qemu=(qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none -M q35,sata=off,smbus=off,usb=off
-	-accel tcg,thread=multi,tb-size=512 -cpu Nehalem,-cx16 -smp 2 -m 1024
+	-accel tcg,thread=multi,tb-size=512 -cpu Nehalem,-cx16 -smp 2 -m 2048
 	-rtc base=utc -kernel "$dir/vmlinuz" -initrd "$dir/initrd"
 	-append "console=ttyS0 quiet panic=-1 mitigations=off nokaslr no_timer_check tsc=reliable ${APPEND:-}"
 	-chardev "file,id=serial,path=$dir/console.log" -serial chardev:serial

@@ -131,7 +131,7 @@ fn workspaces_own(error: RunError, scene: &Scene) -> RunError {
             if operand == "/workspace" =>
         {
             RunError::Workspace(format!(
-                "workspace {}: its file system takes no idmapped mount; use a folder on ext4, xfs, btrfs or tmpfs",
+                "workspace {}: its file system takes no idmapped mount; use a folder on ext4, xfs or btrfs (or tmpfs, from Linux 6.3)",
                 workspace.name.display()
             ))
         }
