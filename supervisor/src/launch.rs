@@ -181,4 +181,18 @@ impl Newborn {
             detail: format!("it was gone when it should start: {}", errno.desc()),
         })
     }
+
+    /// What the newborn said after it was told to go: only that the exec failed is left to say.
+    pub(crate) fn exec_failure(&self) -> Option<RunError> {
+        let mut bytes = [0; MESSAGE];
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let len = nix::sys::socket::recv(self.socket.as_raw_fd(), &mut bytes, flags).ok()?;
+        match Report::decode(bytes.get(..len)?)? {
+            Report::Failed { step, errno, .. } => {
+                let errno = (errno != 0).then(|| Errno::from_raw(errno));
+                Some(RunError::Launch { what: self.what, step, errno, operand: String::new() })
+            }
+            _ => None,
+        }
+    }
 }

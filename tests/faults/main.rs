@@ -105,8 +105,10 @@ fn every_call_of_a_launch_may_fail() {
     }
     println!("steps that were seen to fail: {steps:?}");
     println!("calls that may fail without harm: {survived:?}");
+    // Not among them is "read-only-root": strace counts calls by process, and the same call of the launcher itself
+    // comes first.
     for step in [
-        "setgroups",
+        "groups",
         "time-namespace",
         "clone",
         "id-map",
@@ -118,7 +120,6 @@ fn every_call_of_a_launch_may_fail() {
         "root-entry",
         "pivot-root",
         "old-root",
-        "read-only-root",
         "identity",
         "capabilities",
         "no-new-privs",
@@ -128,7 +129,6 @@ fn every_call_of_a_launch_may_fail() {
         "seccomp",
         "exec",
     ] {
-        let step = if step == "setgroups" { "groups" } else { step };
         assert!(steps.contains(step), "no fault made step {step} fail: {steps:?}");
     }
 }

@@ -115,7 +115,8 @@ pub(super) fn prepare(mut scene: Scene) -> Result<Ready, RunError> {
     let layers = attest(&cell.newborn, &cell.group, &scene.hierarchies, Moment::BeforeExec)?;
     scene.clock.mark("layers read back");
 
-    let mut talk = Talk { control: &control, scene: &mut scene, diagnostics: &mut diagnostics, cell: &cell };
+    let mut talk =
+        Talk { control: &control, scene: &mut scene, diagnostics: &mut diagnostics, cell: &cell, shim: &shim };
     let told = talk.introduce(&agent);
     let told = told.and_then(|()| talk.start(&agent, with_shim(layers, &shim_layers)));
     told.map_err(|error| with_last_words(error, &mut output))?;

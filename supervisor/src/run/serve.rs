@@ -248,6 +248,9 @@ impl Run {
     /// The cell is gone: why?
     fn end(&mut self) -> Result<RunEnd, RunError> {
         let cell = &mut self.ready.cell;
+        if let Some(error) = cell.newborn.exec_failure() {
+            return Err(error);
+        }
         let events = cell.group.events();
         end_group(&cell.group.v2, PATIENCE)?;
         let waited = waitid(Id::PIDFd(cell.newborn.pidfd.as_fd()), WaitPidFlag::WEXITED).doing("wait for", "cell")?;

@@ -29,6 +29,7 @@ pub(super) struct Talk<'a> {
     pub scene: &'a mut Scene,
     pub diagnostics: &'a mut File,
     pub cell: &'a Process,
+    pub shim: &'a Process,
 }
 
 impl Talk<'_> {
@@ -142,6 +143,9 @@ impl Talk<'_> {
 
     /// A cell that ends before its agent began: its program's own words follow (`with_last_words`).
     fn cell_gone(&self) -> RunError {
+        if let Some(error) = self.cell.newborn.exec_failure() {
+            return error;
+        }
         let waited = waitid(Id::PIDFd(self.cell.newborn.pidfd.as_fd()), WaitPidFlag::WEXITED);
         match waited {
             Ok(WaitStatus::Exited(_, code)) => {
@@ -157,6 +161,9 @@ impl Talk<'_> {
 
     /// What a dead shim said last.
     fn shim_gone(&mut self) -> RunError {
+        if let Some(error) = self.shim.newborn.exec_failure() {
+            return error;
+        }
         let mut text = String::new();
         let _partial = self.diagnostics.take(MESSAGE).read_to_string(&mut text);
         match text.trim() {
