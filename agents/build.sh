@@ -7,7 +7,7 @@ route=$(../packaging/wasm-target.sh)
 
 say() { echo "build: $*" >&2; }
 
-# A linker that makes components: Rust ships it with every toolchain; crates.io has it too.
+# A linker that makes components: Rust ships it with every toolchain; cargo can install it, too.
 find_linker() {
     for dir in "$(rustc --print sysroot 2>/dev/null)"/lib/rustlib/*/bin; do
         if [ -x "$dir/wasm-component-ld" ]; then

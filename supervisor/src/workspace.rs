@@ -76,6 +76,18 @@ impl Workspace {
         Ok(Self { owner: Self::owner_of(&meta), dir, name })
     }
 
+    /// A policy that lies in it would be the agent's to rewrite for the next run.
+    pub(crate) fn leaves_out(&self, policy: &Path) -> Result<(), RunError> {
+        let real = fs::canonicalize(policy).doing("resolve", policy)?;
+        if !real.starts_with(&self.name) {
+            return Ok(());
+        }
+        Err(RunError::Policy(format!(
+            "policy {} lies in the workspace, where agents work; keep it elsewhere, such as in /etc/stockade",
+            real.display()
+        )))
+    }
+
     /// Another descriptor for it.
     pub(crate) fn share(&self) -> Result<OwnedFd, RunError> {
         self.dir.try_clone().map(OwnedFd::from).doing("share", &self.name)

@@ -43,6 +43,8 @@ pub type LogLine = Box<dyn FnMut(&str, &str) -> String>;
 pub struct Request {
     /// The policy, loaded and checked.
     pub policy: Policy,
+    /// The file it was read from.
+    pub policy_file: PathBuf,
     /// The agent's folder.
     pub workspace: Option<PathBuf>,
     /// The agent.

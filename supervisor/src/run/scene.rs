@@ -64,6 +64,9 @@ impl Scene {
         let writes = request.policy.fs.write.iter().any(|rule| matches!(rule.path, PathRule::Workspace(_)));
         let own = [&home.state, Path::new(STATE), Path::new(RUNTIME), &home.libexec];
         let workspace = request.workspace.as_deref().map(|path| Workspace::open(path, writes, &own)).transpose()?;
+        if let Some(workspace) = &workspace {
+            workspace.leaves_out(&request.policy_file)?;
+        }
         let hierarchies = Hierarchies::find()?;
         clock.mark("host examined");
         let run = new_id()?;

@@ -28,15 +28,13 @@ pub fn run(args: Run) -> Result<u8, Failure> {
     let policy = stockade_policy::load(&args.policy)
         .map_err(|findings| Failure { code: 10, message: findings.render(colour).trim_end().to_owned() })?;
     let (component, state) = (args.component.clone(), args.state.clone());
-    if let Some(workspace) = &args.workspace {
-        outside(&args.policy, workspace)?;
-    }
     let agent = match args.component {
         Some(component) => Agent::Wasm { component, task: args.rest },
         None => Agent::Native { argv: args.rest },
     };
     let request = Request {
         policy,
+        policy_file: args.policy,
         workspace: args.workspace,
         name: args.name.unwrap_or_else(|| default_name(&agent)),
         agent,
@@ -65,19 +63,6 @@ fn filter(raw: bool) -> Filter {
         }
         text.into_bytes()
     })
-}
-
-/// A policy in the workspace would be the agent's to rewrite for the next run.
-fn outside(policy: &Path, workspace: &Path) -> Result<(), Failure> {
-    let (Ok(policy), Ok(workspace)) = (policy.canonicalize(), workspace.canonicalize()) else { return Ok(()) };
-    if !policy.starts_with(&workspace) {
-        return Ok(());
-    }
-    let message = format!(
-        "policy {} lies in the workspace, where agents work; keep it elsewhere, such as in /etc/stockade",
-        plain(&policy.to_string_lossy())
-    );
-    Err(Failure { code: 10, message })
 }
 
 /// The component's or program's own name, without folder and ending.
