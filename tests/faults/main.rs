@@ -157,3 +157,32 @@ fn a_kernel_that_lies_is_found_out() {
     }
     assert!(caught >= 12, "only {caught} lies were found out");
 }
+
+#[test]
+fn the_launcher_takes_nothing_but_a_plan() {
+    use std::os::fd::AsRawFd;
+    use std::process::{Command, Stdio};
+
+    use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+    use stockade_tests::host::Programs;
+
+    if skip_unless("the_launcher_takes_nothing_but_a_plan", &[]) {
+        return;
+    }
+    let launcher = Programs::find().path("stockade-launcher");
+    // Started by hand, it says what it is for.
+    let by_hand = Command::new(&launcher).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(by_hand.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&by_hand.stderr).contains("receive failed"), "{by_hand:?}");
+    // What is no plan is answered with the step on the socket: kind 3 (failed), step 2 (plan).
+    for nonsense in [&b"x"[..], b"stkplan1", &[0xff; 4096]] {
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
+        send(ours.as_raw_fd(), nonsense, MsgFlags::empty()).unwrap();
+        let mut child = Command::new(&launcher).stdin(Stdio::from(theirs)).spawn().unwrap();
+        let mut report = [0; 64];
+        assert_eq!(recv(ours.as_raw_fd(), &mut report, MsgFlags::empty()), Ok(32));
+        assert_eq!((report[0], report[12]), (3, 2));
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+    }
+}
