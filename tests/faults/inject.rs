@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -136,8 +136,16 @@ impl Rig {
     }
 }
 
-impl AsRef<Path> for Rig {
-    fn as_ref(&self) -> &Path {
-        self.dir.path()
+impl Drop for Rig {
+    /// A tracer whose launcher died before it was attached waits for ever.
+    fn drop(&mut self) {
+        let launcher = self.path("launcher").to_string_lossy().into_owned();
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let pid = entry.file_name().to_string_lossy().parse().ok();
+            if let Some(pid) = pid.filter(|_| String::from_utf8_lossy(&command).contains(&launcher)) {
+                let _gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            }
+        }
     }
 }
