@@ -46,13 +46,7 @@ impl Component {
     /// Reads a component once; what happens to the file afterwards does not matter.
     pub(crate) fn open(home: &Home, path: &Path) -> Result<Self, RunError> {
         let refuse = |why: String| RunError::Component(format!("component {}: {why}", path.display()));
-        let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let opened = fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
-        let file = opened.map_err(|e| refuse(e.to_string()))?;
-        let meta = file.metadata().doing("examine", path)?;
-        if !meta.is_file() {
-            return Err(refuse("it is not a regular file".into()));
-        }
+        let (file, _) = open_regular(path, refuse)?;
         let mut bytes = Vec::new();
         file.take(MAX_COMPONENT + 1).read_to_end(&mut bytes).doing("read", path)?;
         if bytes.len() as u64 > MAX_COMPONENT {
@@ -132,17 +126,20 @@ fn processor() -> String {
     text.lines().find(|line| line.starts_with("flags") || line.starts_with("Features")).unwrap_or_default().to_owned()
 }
 
-/// SHA-256 of a program of the host, hex.
-pub(crate) fn digest_of(path: &Path) -> Result<String, RunError> {
-    let refuse = |why: String| RunError::Component(format!("program {}: {why}", path.display()));
+/// A file that an operator named, and its size. Nothing that would block or act on being opened.
+fn open_regular(path: &Path, refuse: impl Fn(String) -> RunError) -> Result<(File, u64), RunError> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let opened = fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
     let file = opened.map_err(|e| refuse(e.to_string()))?;
     let meta = file.metadata().doing("examine", path)?;
-    if !meta.is_file() {
-        return Err(refuse("it is not a regular file".into()));
-    }
-    if meta.len() > MAX_PROGRAM {
+    if meta.is_file() { Ok((file, meta.len())) } else { Err(refuse("it is not a regular file".into())) }
+}
+
+/// SHA-256 of a program of the host, hex.
+pub(crate) fn digest_of(path: &Path) -> Result<String, RunError> {
+    let refuse = |why: String| RunError::Component(format!("program {}: {why}", path.display()));
+    let (file, size) = open_regular(path, refuse)?;
+    if size > MAX_PROGRAM {
         return Err(refuse(format!("it is over {MAX_PROGRAM} bytes")));
     }
     let mut hash = Sha256::new();
