@@ -32,7 +32,7 @@ pub use cedar::{CompileError, SCHEMA};
 pub use decide::{Decider, Request};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use load::{load, parse_policy};
-pub use model::{ExecRule, Fs, FsRule, LAYERS, Limits, Origin, Policy, Require};
+pub use model::{ExecRule, Fs, FsRule, LAYERS, Limits, Origin, Policy, Require, SyscallAction, SyscallRule};
 pub use path::{PathError, PathRule, WorkspacePath};
 pub use presets::{preset, preset_names};
 pub use tool::{ArgError, Effect, Tool, ToolCall};

@@ -35,8 +35,12 @@ pub struct Policy {
     pub fs: Fs,
     /// The whole environment of the agent, sorted by name.
     pub env: Vec<(String, String)>,
+    /// Names of variables that are passed on from the operator's environment, sorted; an absent one stays absent.
+    pub env_pass: Vec<String>,
     /// Commands the `exec` tool may run.
     pub exec: Vec<ExecRule>,
+    /// What is added to the seccomp profile of a native cell.
+    pub syscalls: Vec<SyscallRule>,
     /// How many `[[test]]` entries were run, and passed, when the policy was loaded.
     pub tests: usize,
     pub(crate) bundle: Bundle,
@@ -85,14 +89,22 @@ pub struct Limits {
     pub file_size: u64,
     /// Tool calls in one run.
     pub calls: u64,
+    /// Bytes of the run's journal, blobs included. A run that would write more ends.
+    pub journal: u64,
+    /// Bytes per second read from the workspace's block device (cgroup v2 `io.max`), if there is a ceiling.
+    pub io_read: Option<u64>,
+    /// Bytes per second written to it.
+    pub io_write: Option<u64>,
 }
 
 /// Paths the agent may use. `deny` has already been taken out of `read` and `write` where it covers
 /// a whole rule; what is left of it lies beneath the workspace.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fs {
-    /// Readable beneath; host paths are executable too.
+    /// Readable beneath.
     pub read: Vec<FsRule>,
+    /// Executable beneath, by execve(2); each lies in `read` or `write`.
+    pub execute: Vec<FsRule>,
     /// Writable (and readable) beneath; workspace paths only.
     pub write: Vec<FsRule>,
     /// Neither, whatever the others say; workspace paths only.
@@ -129,4 +141,30 @@ impl ExecRule {
     pub fn matches(&self, argv: &[String]) -> bool {
         argv.starts_with(&self.command)
     }
+}
+
+/// Syscalls that a policy adds to a profile or takes from it, by number alone (seccomp(2)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyscallRule {
+    /// Numbers on this architecture, sorted, with their names.
+    pub calls: Vec<(u32, String)>,
+    /// What they get.
+    pub action: SyscallAction,
+    /// The author's reason; nobody may leave it out.
+    pub why: String,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// What a policy can have a syscall get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyscallAction {
+    /// It is made. Only for calls of which the profile says nothing.
+    Allow,
+    /// It fails with `EPERM`, without a record.
+    Deny,
+    /// The shim refuses it and writes a record.
+    Notify,
 }

@@ -25,6 +25,7 @@ pub(crate) struct Resolved {
     pub(crate) limits: Limits,
     pub(crate) read: Vec<Entry<PathRule>>,
     pub(crate) write: Vec<Entry<PathRule>>,
+    pub(crate) execute: Vec<Entry<PathRule>>,
     pub(crate) deny: Vec<Entry<PathRule>>,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) allow: Vec<Entry<String>>,
@@ -55,6 +56,8 @@ pub(crate) fn resolve(layers: &[Layer], file: &str) -> Result<Resolved, Vec<Diag
             id,
             require: Require { degrade_ok },
             limits,
+            // Until `fs.execute` is read: what may be read of the host and written of the workspace.
+            execute: read.iter().chain(&write).cloned().collect(),
             read,
             write,
             deny,
@@ -121,6 +124,9 @@ fn limits(layers: &[Layer], file: &str, errors: &mut Vec<Diagnostic>) -> Option<
         files: small(files?)?,
         file_size: file_size?,
         calls: calls?,
+        journal: u64::MAX,
+        io_read: None,
+        io_write: None,
     })
 }
 
