@@ -1,7 +1,7 @@
 //! The compiled policy as the shim gets it: Cedar policies, what each of them is called in the
 //! policy's text, and the few numbers the shim itself enforces.
 
-use crate::model::{ExecRule, Origin};
+use crate::model::{CeilingEgress, EgressRule, ExecRule, Origin};
 use serde::{Deserialize, Serialize};
 
 /// Version of the encoding; a shim refuses any other.
@@ -29,6 +29,10 @@ pub struct Bundle {
     pub file_size: u64,
     /// Commands `exec` may run.
     pub exec: Vec<ExecRule>,
+    /// Places outside that may be reached.
+    pub egress: Vec<EgressRule>,
+    /// Places outside that the host's ceiling lets policies reach, if it says.
+    pub ceiling_egress: Option<Vec<CeilingEgress>>,
     /// Directories and files of the workspace nobody may touch, relative to its root. The decision
     /// covers them by name; the shim must not reach them through a symbolic link either.
     pub workspace_deny: Vec<String>,
@@ -84,6 +88,14 @@ pub enum RuleKind {
     NoCommand,
     /// Denies because `tools.allow` does not list the tool.
     NotListed,
+    /// Denies until a person approves.
+    Ask,
+    /// Denies because there were too many calls in the last 60 seconds.
+    Rate,
+    /// Denies because no `[[egress]]` matches.
+    NoHost,
+    /// Denies because the host's ceiling does.
+    Ceiling,
 }
 
 /// Why bytes are not a bundle.

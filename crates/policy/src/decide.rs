@@ -255,7 +255,7 @@ impl Decider {
                 "no rule matches this command".to_owned(),
                 format!("add an [[exec]] entry whose command is its beginning to {file}"),
             ),
-            RuleKind::NotListed | RuleKind::Allow | RuleKind::Deny => {
+            _ => {
                 let listed = self.mentions(call.tool());
                 let reason = if listed {
                     format!("no rule allows this call of {name}")

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// First bytes of what is hashed; another form gets another line.
-const DOMAIN: &str = "stockade policy v1\n";
+const DOMAIN: &str = "stockade policy v2\n";
 
 pub(crate) fn digest(policy: &Resolved, rules: &[Rule]) -> String {
     let paths = |list: &[Entry<PathRule>]| {
@@ -27,6 +27,18 @@ pub(crate) fn digest(policy: &Resolved, rules: &[Rule]) -> String {
     let meaning = |text: &str| if written { cedar(text) } else { Value::String(text.to_owned()) };
     let mut rules: Vec<Value> = rules.iter().map(|r| json!([r.id, r.kind, meaning(&r.cedar)])).collect();
     rules.sort_by_key(ToString::to_string);
+    let by_name = |values: Vec<Value>| {
+        let mut values: Vec<Value> = values.into_iter().map(placeless).collect();
+        values.sort_by_key(ToString::to_string);
+        values
+    };
+    let env: Vec<_> = policy.env.iter().map(|(name, (value, _))| (name, value)).collect();
+    let mut pass: Vec<&String> = policy.env_pass.iter().map(|name| &name.value).collect();
+    pass.sort();
+    pass.dedup();
+    let mut unix: Vec<&String> = policy.unix.iter().map(|path| &path.value).collect();
+    unix.sort();
+    unix.dedup();
     let form = json!([
         policy.id,
         policy.require,
@@ -34,13 +46,34 @@ pub(crate) fn digest(policy: &Resolved, rules: &[Rule]) -> String {
         paths(&policy.read),
         paths(&policy.write),
         paths(&policy.deny),
-        policy.env,
+        paths(&policy.execute),
+        policy.workspaces.as_ref().map(|(folders, _)| folders),
+        env,
+        pass,
         exec,
+        by_name(policy.egress.iter().map(|rule| json!(rule)).collect()),
+        by_name(policy.ceiling_egress.iter().flatten().map(|rule| json!(rule)).collect()),
+        unix,
+        by_name(policy.mcp.iter().map(|rule| json!(rule)).collect()),
+        by_name(policy.models.iter().map(|rule| json!(rule)).collect()),
+        by_name(policy.secrets.iter().map(|rule| json!(rule)).collect()),
+        by_name(policy.syscalls.iter().map(|rule| json!(rule)).collect()),
+        policy.expires.0,
         rules,
     ]);
     let mut text = String::from(DOMAIN);
     canonical(&form, &mut text);
     Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// A rule without where it is written and why.
+fn placeless(mut rule: Value) -> Value {
+    if let Some(map) = rule.as_object_mut() {
+        for key in ["origin", "reason", "why"] {
+            map.remove(key);
+        }
+    }
+    rule
 }
 
 /// A Cedar policy without its spelling.

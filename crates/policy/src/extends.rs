@@ -18,8 +18,26 @@ pub(crate) struct Layer {
 
 /// Finds a preset's text.
 pub(crate) struct Presets {
+    /// With their versions: `base@1`.
     pub(crate) names: Vec<&'static str>,
     pub(crate) text: fn(&str) -> Option<&'static str>,
+}
+
+impl Presets {
+    /// The name with its version; without one the newest is meant.
+    fn versioned(&self, name: &str) -> Option<&'static str> {
+        let same = self.names.iter().copied().filter(|known| match name.contains('@') {
+            true => *known == name,
+            false => split(known).0 == name,
+        });
+        same.max_by_key(|known| split(known).1)
+    }
+}
+
+/// `base@1` to `base` and 1.
+fn split(name: &str) -> (&str, u32) {
+    let (name, version) = name.split_once('@').unwrap_or((name, ""));
+    (name, version.parse().unwrap_or(0))
 }
 
 /// Resolves `extends`: every preset once, those it extends before it.
@@ -54,6 +72,9 @@ impl Walk<'_> {
             let help = format!("known: {}", self.known());
             return self.refuse(entry, format!("\"{shown}\" is not a preset"), help);
         };
+        let Some(name) = self.presets.versioned(name) else {
+            return self.unknown(entry, name);
+        };
         if self.open.iter().any(|n| n == name) {
             let chain = self.open.join("\" extends \"preset:");
             let message = format!("\"preset:{chain}\" extends \"preset:{name}\": a circle");
@@ -66,13 +87,11 @@ impl Walk<'_> {
         if self.done.iter().any(|n| n == name) {
             return;
         }
-        let Some(text) = (self.presets.text)(name) else {
-            let help = match suggestion(name, self.presets.names.iter().copied()) {
-                Some(near) => format!("did you mean \"preset:{near}\"?"),
-                None => format!("known: {}", self.known()),
-            };
-            return self.refuse(entry, format!("there is no preset \"{shown}\""), help);
-        };
+        if let Some(other) = self.done.iter().find(|other| split(other).0 == split(name).0) {
+            let message = format!("\"preset:{name}\" and \"preset:{other}\" are versions of one preset");
+            return self.refuse(entry, message, "stand on one of them".to_owned());
+        }
+        let Some(text) = (self.presets.text)(name) else { return self.unknown(entry, name) };
         let source = Arc::new(SourceText { name: format!("preset:{name}"), text: text.to_owned() });
         match parse(&source) {
             Err(errors) => self.errors.extend(errors),
@@ -86,6 +105,20 @@ impl Walk<'_> {
                 self.layers.push(Layer { prefix: format!("preset:{name}/"), file });
             }
         }
+    }
+
+    fn unknown(&mut self, entry: &Located<String>, name: &str) {
+        let bare = split(name).0;
+        let near = self.presets.versioned(bare).or_else(|| {
+            let names = self.presets.names.iter().map(|known| split(known).0);
+            suggestion(bare, names).and_then(|near| self.presets.versioned(near))
+        });
+        let help = match near {
+            Some(near) => format!("did you mean \"preset:{near}\"?"),
+            None => format!("known: {}", self.known()),
+        };
+        let shown: String = entry.value.escape_debug().take(128).collect();
+        self.refuse(entry, format!("there is no preset \"{shown}\""), help);
     }
 
     fn known(&self) -> String {

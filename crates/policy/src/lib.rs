@@ -15,14 +15,20 @@ mod decide;
 mod diagnostic;
 mod digest;
 mod extends;
+pub mod host;
+pub mod language;
 mod load;
+mod mcp_rule;
 mod model;
 mod path;
 mod presets;
+mod attempt;
 mod resolve;
 mod rules;
+mod seal;
 pub mod seccomp;
 mod source;
+mod testing;
 mod text;
 pub mod tool;
 mod verdict;
@@ -31,9 +37,14 @@ pub use bundle::{Bundle, BundleError};
 pub use cedar::{CompileError, SCHEMA};
 pub use decide::{Decider, Request};
 pub use diagnostic::{Diagnostic, Diagnostics};
-pub use load::{load, parse_policy};
-pub use model::{ExecRule, Fs, FsRule, LAYERS, Limits, Origin, Policy, Require, SyscallAction, SyscallRule};
+pub use load::{CEILING, Ceiling, Options, load, load_with, parse_policy, parse_policy_beneath};
+pub use model::{
+    CeilingEgress, EgressRule, ExecRule, Fs, FsRule, LAYERS, Limits, McpRule, ModelRule, Narrowed, Origin, Policy, RateRule,
+    Require, Scheme, SecretRule, Setting, SocketRule, SyscallAction, SyscallRule, Unreachable,
+};
 pub use path::{PathError, PathRule, WorkspacePath};
+pub use attempt::{Access, Attempt, Expect, Http};
 pub use presets::{preset, preset_names};
+pub use source::Trust;
 pub use tool::{ArgError, Effect, Tool, ToolCall};
 pub use verdict::{Denial, Grant, Verdict};

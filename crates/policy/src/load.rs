@@ -1,56 +1,192 @@
-//! From a file's name to a [`Policy`]: open, parse, resolve, compile, and run its own tests.
+//! From a file's name to a [`Policy`]: open, parse, resolve, narrow, compile, and run its own tests.
 
 use crate::bundle::{Bundle, Rule, RuleKind, VERSION};
 use crate::cedar;
 use crate::cedar_file;
-use crate::decide::{Decider, Request};
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceText};
 use crate::digest::digest;
 use crate::extends::{Layer, layers};
-use crate::model::{Fs, FsRule, Policy};
+use crate::model::{Fs, FsRule, McpRule, Policy, SocketRule};
 use crate::path::PathRule;
 use crate::presets::shipped;
-use crate::resolve::{Entry, Resolved, resolve};
+use crate::resolve::{Entry, Resolved, resolve, settings};
 use crate::rules::{generate, listed};
-use crate::source::{self, Folder};
-use crate::text::file::{TestText, parse};
-use crate::verdict::Verdict;
+use crate::seal;
+use crate::source::{self, Folder, Trust};
+use crate::testing;
+use crate::text::file::{CeilingFile, parse, parse_ceiling};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Reads the policy at `path` and what it names, validates it, and runs its tests.
+/// Where a host's ceiling lies.
+pub const CEILING: &str = "/etc/stockade/ceiling.toml";
+
+/// A host's ceiling, read and valid.
+#[derive(Debug, Clone)]
+pub struct Ceiling(pub(crate) Arc<CeilingFile>);
+
+impl Ceiling {
+    /// Reads a ceiling.
+    ///
+    /// # Errors
+    /// Everything wrong with it.
+    pub fn load(path: &Path, trust: Trust) -> Result<Self, Diagnostics> {
+        let opened = source::read(path, trust)?;
+        Self::parse(&opened.source.name, &opened.source.text)
+    }
+
+    /// Reads a ceiling from its text.
+    ///
+    /// # Errors
+    /// Everything wrong with it.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Diagnostics> {
+        let source = Arc::new(SourceText { name: name.to_owned(), text: text.to_owned() });
+        parse_ceiling(&source).map(|file| Self(Arc::new(file))).map_err(Diagnostics)
+    }
+
+    /// The host's own, if it has one.
+    ///
+    /// # Errors
+    /// Everything wrong with it; a ceiling that can't be read is not the same as none.
+    pub fn of_host() -> Result<Option<Self>, Diagnostics> {
+        let path = Path::new(CEILING);
+        match path.symlink_metadata() {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            _ => Self::load(path, Trust::Enforce).map(Some),
+        }
+    }
+}
+
+/// How a policy is loaded.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What the host lets through.
+    pub ceiling: Option<Ceiling>,
+    /// Who may have written the files.
+    pub trust: Trust,
+    /// Whether its own tests must pass.
+    pub tests: bool,
+}
+
+impl Default for Options {
+    /// As a run loads it, but for the ceiling.
+    fn default() -> Self {
+        Self { ceiling: None, trust: Trust::Enforce, tests: true }
+    }
+}
+
+/// Reads the policy at `path` and what it names, validates it, and runs its tests. No ceiling is over it.
 ///
 /// # Errors
 /// Everything wrong with it, as far as one stage can tell: opening, parsing, resolving, Cedar, tests.
 pub fn load(path: &Path) -> Result<Policy, Diagnostics> {
-    let opened = source::read(path)?;
-    build(opened.source, Some(&opened.folder))
+    load_with(path, &Options::default())
 }
 
-/// As [`load`], for a text without files beside it (`tools.cedar` must be absent).
+/// As [`load`], in another manner.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(path: &Path, options: &Options) -> Result<Policy, Diagnostics> {
+    let opened = source::read(path, options.trust)?;
+    let remarks = opened.remarks;
+    let mut policy = build(opened.source, Some(&opened.folder), options)?;
+    policy.remarks.extend(remarks);
+    Ok(policy)
+}
+
+/// As [`load`], for a text without files beside it (`tools.cedar` and `[[mcp]]` must be absent).
 ///
 /// # Errors
 /// As [`load`].
 pub fn parse_policy(name: &str, text: &str) -> Result<Policy, Diagnostics> {
-    build(SourceText { name: name.to_owned(), text: text.to_owned() }, None)
+    let source = SourceText { name: name.to_owned(), text: text.to_owned() };
+    build(source, None, &Options::default())
 }
 
-fn build(source: SourceText, folder: Option<&Folder>) -> Result<Policy, Diagnostics> {
+/// As [`parse_policy`], beneath a ceiling.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse_policy_beneath(name: &str, text: &str, ceiling: &Ceiling) -> Result<Policy, Diagnostics> {
+    let source = SourceText { name: name.to_owned(), text: text.to_owned() };
+    build(source, None, &Options { ceiling: Some(ceiling.clone()), ..Options::default() })
+}
+
+fn build(source: SourceText, folder: Option<&Folder>, options: &Options) -> Result<Policy, Diagnostics> {
     let name = source.name.clone();
-    let main = parse(&Arc::new(source)).map_err(Diagnostics)?;
+    let source = Arc::new(source);
+    let main = parse(&source).map_err(Diagnostics)?;
     let layers = layers(main, &shipped()).map_err(Diagnostics)?;
-    let resolved = resolve(&layers, &name).map_err(Diagnostics)?;
-    let rules = rules(&resolved, folder).map_err(Diagnostics)?;
-    let bundle = bundle(&resolved, rules, &name);
-    let tests: &[TestText] = layers.last().map_or(&[], |l: &Layer| &l.file.tests);
-    let failures = run_tests(&bundle, tests)?;
-    if !failures.is_empty() {
-        return Err(Diagnostics(failures));
+    let mut beside = Beside { folder, read: Vec::new() };
+    let servers = beside.servers(&layers).map_err(Diagnostics)?;
+    let ceiling = options.ceiling.as_ref().map(|ceiling| ceiling.0.as_ref());
+    let resolved = resolve(&layers, &name, ceiling, servers).map_err(Diagnostics)?;
+    let rules = rules(&resolved, &mut beside).map_err(Diagnostics)?;
+    let own = layers.last();
+    let sealed = own.and_then(|layer| layer.file.seal.as_ref());
+    if let Some(written) = sealed {
+        seal::check(&source, written, &beside.read)?;
     }
-    Ok(policy(resolved, bundle, tests.len()))
+    let bundle = bundle(&resolved, rules, &name);
+    let tests = own.map_or(&[][..], |layer: &Layer| &layer.file.tests);
+    let mut policy = policy(resolved, bundle, tests.len());
+    policy.sealed = sealed.is_some();
+    policy.tested = tests.iter().map(|test| (test.attempt.clone(), test.expect)).collect();
+    policy.unpinned = own.map_or_else(Vec::new, |layer| {
+        let bare = layer.file.extends.iter().filter(|entry| !entry.value.contains('@'));
+        bare.map(|entry| (entry.value.clone(), entry.place.origin())).collect()
+    });
+    if options.tests {
+        let failures = testing::run(&policy, tests)?;
+        if !failures.is_empty() {
+            return Err(Diagnostics(failures));
+        }
+    }
+    Ok(policy)
 }
 
-fn rules(resolved: &Resolved, folder: Option<&Folder>) -> Result<Vec<Rule>, Vec<Diagnostic>> {
+/// Files that lie beside the policy, as they are read.
+struct Beside<'f> {
+    folder: Option<&'f Folder>,
+    /// Names and texts of all that were.
+    read: Vec<(String, String)>,
+}
+
+impl Beside<'_> {
+    fn read(&mut self, name: &crate::text::Located<String>) -> Result<SourceText, Diagnostic> {
+        let Some(folder) = self.folder else {
+            let shown: String = name.value.escape_debug().take(128).collect();
+            return Err(Diagnostic::at(&name.place, format!("\"{shown}\" cannot be read: this policy is not a file"))
+                .help("save the policy, with the file beside it"));
+        };
+        let source = folder.read(&name.value)?;
+        self.read.push((name.value.clone(), source.text.clone()));
+        Ok(source)
+    }
+
+    /// The MCP servers with what their approved lists say.
+    fn servers(&mut self, layers: &[Layer]) -> Result<Vec<McpRule>, Vec<Diagnostic>> {
+        let (mut servers, mut errors): (Vec<McpRule>, Vec<Diagnostic>) = (Vec::new(), Vec::new());
+        for text in layers.iter().flat_map(|layer| &layer.file.mcp) {
+            if servers.iter().any(|server| server.name == text.name.value) {
+                let message = format!("the name of [[mcp]] \"{}\" is taken", text.name.value);
+                errors.push(Diagnostic::at(&text.name.place, message).help("give it another name"));
+                continue;
+            }
+            match self.read(&text.tools) {
+                Err(error) => errors.push(error),
+                Ok(source) => match crate::mcp_rule::rule(text, &source) {
+                    Ok(server) => servers.push(server),
+                    Err(error) => errors.push(error),
+                },
+            }
+        }
+        if errors.is_empty() { Ok(servers) } else { Err(errors) }
+    }
+}
+
+fn rules(resolved: &Resolved, beside: &mut Beside<'_>) -> Result<Vec<Rule>, Vec<Diagnostic>> {
     let mut rules = generate(resolved);
     if resolved.cedar.is_empty() {
         return Ok(rules);
@@ -58,15 +194,7 @@ fn rules(resolved: &Resolved, folder: Option<&Folder>) -> Result<Vec<Rule>, Vec<
     let schema = cedar::schema().map_err(|e| vec![Diagnostic::of("schema", e.to_string())])?;
     let mut errors = Vec::new();
     for file in &resolved.cedar {
-        let name = &file.value;
-        let opened = match folder {
-            Some(folder) => folder.read(name),
-            None => Err(Diagnostic::at(
-                &file.place,
-                format!("\"{}\" cannot be read: this policy is not a file", name.escape_debug()),
-            )
-            .help("save the policy, with the Cedar file beside it")),
-        };
+        let opened = beside.read(file);
         match opened.map_err(|e| vec![e]).and_then(|source| cedar_file::rules(source, &schema)) {
             Err(found) => errors.extend(found),
             Ok(found) => {
@@ -75,7 +203,7 @@ fn rules(resolved: &Resolved, folder: Option<&Folder>) -> Result<Vec<Rule>, Vec<
                         let place = twin.origin.as_ref().map(|o| format!(" by the rule at {o}")).unwrap_or_default();
                         let message = format!("the id \"{}\" is taken{place}", rule.id);
                         let line = rule.origin.as_ref().map(|o| o.line).unwrap_or_default();
-                        let at = rule.origin.as_ref().map_or_else(|| name.clone(), |o| o.file.clone());
+                        let at = rule.origin.as_ref().map_or_else(|| file.value.clone(), |o| o.file.clone());
                         errors.push(Diagnostic::of(format!("{at}:{line}"), message).help("give it another @id"));
                     } else {
                         rules.push(rule);
@@ -95,7 +223,9 @@ fn bundle(resolved: &Resolved, rules: Vec<Rule>, file: &str) -> Bundle {
     let mut workspace_deny: Vec<String> = resolved.deny.iter().filter_map(denied).collect();
     workspace_deny.sort();
     workspace_deny.dedup();
-    let generated = |rule: &Rule| rule.id.starts_with("exec.") || rule.id.contains("tools.allow[");
+    let generated = |rule: &Rule| {
+        rule.id.starts_with("exec.") || rule.id.starts_with("egress.") || rule.id.contains("tools.allow[") || rule.id.contains("tools.ask[")
+    };
     Bundle {
         version: VERSION,
         policy: resolved.id.clone(),
@@ -105,6 +235,8 @@ fn bundle(resolved: &Resolved, rules: Vec<Rule>, file: &str) -> Bundle {
         output: resolved.limits.output,
         file_size: resolved.limits.file_size,
         exec: resolved.exec.iter().map(|(rule, _)| rule.clone()).collect(),
+        egress: resolved.egress.clone(),
+        ceiling_egress: resolved.ceiling_egress.clone(),
         workspace_deny,
         listed: listed(resolved),
         user_permits: rules.iter().any(|r| r.kind == RuleKind::Allow && !generated(r)),
@@ -112,50 +244,42 @@ fn bundle(resolved: &Resolved, rules: Vec<Rule>, file: &str) -> Bundle {
     }
 }
 
-fn run_tests(bundle: &Bundle, tests: &[TestText]) -> Result<Vec<Diagnostic>, Diagnostics> {
-    // Cedar files were validated when they were read, and what this crate generates is validated again by whoever
-    // decides with it: a policy without tests need not wait for that here.
-    if tests.is_empty() {
-        return Ok(Vec::new());
-    }
-    let decider = Decider::new(bundle).map_err(|e| Diagnostics::from(Diagnostic::of(&bundle.file, e.to_string())))?;
-    let mut failures = Vec::new();
-    for test in tests {
-        let verdict = decider.decide(&Request { tool: &test.call.value, args: &test.args });
-        let (allowed, why) = match &verdict {
-            Verdict::Allow(grant) => (true, grant.reason().to_owned()),
-            Verdict::Deny(denial) => (false, denial.to_string()),
-        };
-        if allowed != test.allow {
-            let want = if test.allow { "allow" } else { "deny" };
-            let purpose = test.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
-            let message = format!("test failed: expected {want}{purpose}, but it is {why}");
-            failures.push(Diagnostic::at(&test.call.place, message).help("change the rule or the test"));
-        }
-    }
-    Ok(failures)
-}
-
 fn policy(resolved: Resolved, bundle: Bundle, tests: usize) -> Policy {
+    let settings = settings(&resolved);
     let rules = |list: Vec<Entry<PathRule>>| {
-        list.into_iter().map(|e| FsRule { origin: e.place.origin(), path: e.value }).collect()
+        list.into_iter().map(|e| FsRule { origin: e.place.origin(), id: e.id, path: e.value }).collect()
     };
     Policy {
         id: resolved.id,
         digest: bundle.digest.clone(),
         require: resolved.require,
         limits: resolved.limits,
+        rates: resolved.rates.into_iter().map(|rate| rate.value).collect(),
         fs: Fs {
             read: rules(resolved.read),
-            execute: rules(resolved.execute),
             write: rules(resolved.write),
+            execute: rules(resolved.execute),
             deny: rules(resolved.deny),
         },
-        env: resolved.env,
-        env_pass: Vec::new(),
-        syscalls: Vec::new(),
+        workspaces: resolved.workspaces,
+        env: resolved.env.into_iter().map(|(name, (value, _))| (name, value)).collect(),
+        env_pass: resolved.env_pass.into_iter().map(|name| name.value).collect(),
         exec: bundle.exec.clone(),
+        syscalls: resolved.syscalls,
+        egress: resolved.egress,
+        sockets: resolved.unix.into_iter().map(|e| SocketRule { origin: e.place.origin(), path: e.value }).collect(),
+        mcp: resolved.mcp,
+        models: resolved.models,
+        secrets: resolved.secrets,
+        approvals_expire_ms: resolved.expires.0,
+        narrowed: resolved.narrowed,
+        unreachable: resolved.unreachable,
+        settings,
         tests,
+        tested: Vec::new(),
+        sealed: false,
+        unpinned: Vec::new(),
+        remarks: Vec::new(),
         bundle,
     }
 }

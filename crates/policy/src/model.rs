@@ -1,7 +1,9 @@
 //! The resolved policy: what the layers are told, every value final.
 
 use crate::bundle::Bundle;
+use crate::host::{HostPattern, Method, UrlPath};
 use crate::path::PathRule;
+use crate::attempt::{Attempt, Expect};
 use serde::{Deserialize, Serialize};
 
 /// Where a rule is written.
@@ -31,8 +33,12 @@ pub struct Policy {
     pub require: Require,
     /// Ceilings of one run.
     pub limits: Limits,
+    /// Calls of tools in any 60 seconds.
+    pub rates: Vec<RateRule>,
     /// Paths.
     pub fs: Fs,
+    /// Folders of the host in which workspaces may lie and where the ceiling says so; `None` is any.
+    pub workspaces: Option<(Vec<String>, Origin)>,
     /// The whole environment of the agent, sorted by name.
     pub env: Vec<(String, String)>,
     /// Names of variables that are passed on from the operator's environment, sorted; an absent one stays absent.
@@ -41,8 +47,34 @@ pub struct Policy {
     pub exec: Vec<ExecRule>,
     /// What is added to the seccomp profile of a native cell.
     pub syscalls: Vec<SyscallRule>,
+    /// Places outside that may be reached.
+    pub egress: Vec<EgressRule>,
+    /// Unix sockets of the host that may be connected to.
+    pub sockets: Vec<SocketRule>,
+    /// MCP servers.
+    pub mcp: Vec<McpRule>,
+    /// Model endpoints.
+    pub models: Vec<ModelRule>,
+    /// Secrets by name.
+    pub secrets: Vec<SecretRule>,
+    /// How long a call waits for an approval, in milliseconds.
+    pub approvals_expire_ms: u64,
+    /// What the host's ceiling took away.
+    pub narrowed: Vec<Narrowed>,
+    /// Rules that can never matter, with the reason.
+    pub unreachable: Vec<Unreachable>,
+    /// Whether the file carries a seal, which then holds.
+    pub sealed: bool,
+    /// Presets that it names without a version, and where.
+    pub unpinned: Vec<(String, Origin)>,
+    /// What would keep a run from reading the file, found while it was only inspected.
+    pub remarks: Vec<String>,
+    /// Every effective value by key, with where it comes from, in the order of the language.
+    pub settings: Vec<Setting>,
     /// How many `[[test]]` entries were run, and passed, when the policy was loaded.
     pub tests: usize,
+    /// What they ask, and what they expect.
+    pub(crate) tested: Vec<(Attempt, Expect)>,
     pub(crate) bundle: Bundle,
 }
 
@@ -114,6 +146,8 @@ pub struct Fs {
 /// One path and where it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FsRule {
+    /// `fs.read[0]`, `preset:python@1/fs.read[2]`.
+    pub id: String,
     /// The tree.
     pub path: PathRule,
     /// Where it is written.
@@ -167,4 +201,186 @@ pub enum SyscallAction {
     Deny,
     /// The shim refuses it and writes a record.
     Notify,
+}
+
+/// Calls of a tool in any 60 seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateRule {
+    /// A tool's name, or `*` for all together.
+    pub tool: String,
+    /// How many.
+    pub calls: u64,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// A place outside that may be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EgressRule {
+    /// Names it in records.
+    pub id: String,
+    /// Which hosts.
+    pub host: HostPattern,
+    /// What is spoken.
+    pub scheme: Scheme,
+    /// On which ports.
+    pub ports: Vec<u16>,
+    /// HTTP methods; `None` is any, and any of TCP.
+    pub methods: Option<Vec<Method>>,
+    /// Prefixes of URL paths; empty is any.
+    pub paths: Vec<UrlPath>,
+    /// The secret that goes along.
+    pub credential: Option<String>,
+    /// The author's reason.
+    pub reason: Option<String>,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// An MCP server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct McpRule {
+    /// Its tools are `mcp.NAME.TOOL`.
+    pub name: String,
+    /// The absolute program and its arguments.
+    pub command: Vec<String>,
+    /// The preset under which it runs.
+    pub policy: String,
+    /// Tools of the approved `tools/list`, with the SHA-256 of each one's description and schemas, sorted.
+    pub pins: Vec<(String, String)>,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// A model endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRule {
+    /// Its name in calls.
+    pub name: String,
+    /// Base URL.
+    pub url: String,
+    /// Models that may be asked for; `*` is any.
+    pub models: Vec<String>,
+    /// The secret that goes along.
+    pub credential: Option<String>,
+    /// Tokens in one run.
+    pub tokens: u64,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// A secret by name; never its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRule {
+    /// What `credential` names.
+    pub name: String,
+    /// `file:PATH`, `systemd:NAME` or `command:PATH`.
+    pub from: String,
+    /// Hosts it may be sent to.
+    pub hosts: Vec<HostPattern>,
+    /// Prefixes of URL paths it may be sent to; empty is any.
+    pub paths: Vec<UrlPath>,
+    /// The header it is put into.
+    pub header: String,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// A Unix socket of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketRule {
+    /// Its absolute path name.
+    pub path: String,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// Something the host's ceiling took from what the policy asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Narrowed {
+    /// The policy's key or rule: `limits.memory`, `fs.read[2]`, `egress.gh-read`.
+    pub key: String,
+    /// What it asked for.
+    pub asked: String,
+    /// What is left of it; empty for nothing.
+    pub left: String,
+    /// Where it asked.
+    pub origin: Origin,
+    /// Where the ceiling says otherwise.
+    pub ceiling: Origin,
+}
+
+/// One effective value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// `limits.memory`, `fs.read[0]`, `preset:base@1/tools.allow[2]`.
+    pub key: String,
+    /// As TOML.
+    pub value: String,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// A place that the host's ceiling lets policies reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CeilingEgress {
+    /// Which hosts.
+    pub host: HostPattern,
+    /// On which ports; empty is any.
+    pub ports: Vec<u16>,
+    /// HTTP methods; `None` is any.
+    pub methods: Option<Vec<Method>>,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// A rule that can never matter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unreachable {
+    /// `fs.read[2]`, `exec.git`.
+    pub key: String,
+    /// Why not.
+    pub why: String,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// What is spoken with a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheme {
+    /// HTTP over TLS.
+    Https,
+    /// HTTP.
+    Http,
+    /// Bytes.
+    Tcp,
+}
+
+impl Scheme {
+    /// The word in policies and records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+        }
+    }
+
+    /// The port that is meant if none is named.
+    #[must_use]
+    pub fn default_port(self) -> Option<u16> {
+        match self {
+            Self::Https => Some(443),
+            Self::Http => Some(80),
+            Self::Tcp => None,
+        }
+    }
 }

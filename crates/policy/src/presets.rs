@@ -3,18 +3,18 @@
 use crate::extends::Presets;
 
 const TABLE: [(&str, &str); 3] = [
-    ("base", include_str!("../../../policies/presets/base.toml")),
-    ("wasm-pure", include_str!("../../../policies/presets/wasm-pure.toml")),
-    ("python", include_str!("../../../policies/presets/python.toml")),
+    ("base@1", include_str!("../../../policies/presets/base@1.toml")),
+    ("wasm-pure@1", include_str!("../../../policies/presets/wasm-pure@1.toml")),
+    ("python@1", include_str!("../../../policies/presets/python@1.toml")),
 ];
 
-/// Text of a preset, by its name without `preset:`.
+/// Text of a preset, by its name and version, without `preset:`.
 #[must_use]
 pub fn preset(name: &str) -> Option<&'static str> {
     TABLE.iter().find(|(n, _)| *n == name).map(|(_, text)| *text)
 }
 
-/// Names of all presets, without `preset:`.
+/// Names of all presets with their versions, without `preset:`.
 pub fn preset_names() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|(name, _)| *name)
 }

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::unistd::{Uid, geteuid};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -90,33 +91,75 @@ impl Refusal {
     }
 }
 
+/// Who may have written what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Root or the caller alone, or it is refused: what a run stands on.
+    Enforce,
+    /// Anybody: for looking at a policy, as on a laptop or in CI. What a run would refuse is remarked.
+    Inspect,
+}
+
 /// A policy's text and the directory it lies in.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) source: SourceText,
     pub(crate) folder: Folder,
+    /// What [`Trust::Enforce`] would have refused.
+    pub(crate) remarks: Vec<String>,
 }
 
-/// A directory that passed the checks, held open.
+/// A directory, held open, and who may write its files.
 #[derive(Debug)]
-pub(crate) struct Folder(OwnedFd);
+pub(crate) struct Folder(OwnedFd, Guard);
+
+/// Judges owners and modes, and keeps what it was told to let pass.
+#[derive(Debug)]
+struct Guard {
+    trust: Trust,
+    passed: RefCell<Vec<Refusal>>,
+}
+
+impl Guard {
+    fn judge(&self, verdict: Result<(), Refusal>) -> Result<(), Refusal> {
+        match (verdict, self.trust) {
+            (Err(refusal), Trust::Inspect) => {
+                self.passed.borrow_mut().push(refusal);
+                Ok(())
+            }
+            (verdict, _) => verdict,
+        }
+    }
+
+    fn owned(&self, at: &Path, stat: &FileStat) -> Result<(), Refusal> {
+        self.judge(owned(at, stat))
+    }
+
+    fn unwritable(&self, at: &Path, stat: &FileStat) -> Result<(), Refusal> {
+        self.judge(unwritable(at, stat))
+    }
+}
 
 /// Opens and reads the policy at `path`.
-pub(crate) fn read(path: &Path) -> Result<Opened, Diagnostic> {
+pub(crate) fn read(path: &Path, trust: Trust) -> Result<Opened, Diagnostic> {
     let name = path.display().to_string();
-    let whole = || -> Result<Opened, Refusal> {
-        let (folder, last) = walk(path)?;
-        let text = read_beneath(&folder, &last, path)?;
-        Ok(Opened { source: SourceText { name: name.clone(), text }, folder: Folder(folder) })
+    let guard = Guard { trust, passed: RefCell::default() };
+    let whole = || -> Result<(OwnedFd, String), Refusal> {
+        let (folder, last) = walk(path, &guard)?;
+        let text = read_beneath(&folder, &last, path, &guard)?;
+        Ok((folder, text))
     };
-    whole().map_err(|refusal| refusal.diagnostic(&name))
+    let (folder, text) = whole().map_err(|refusal| refusal.diagnostic(&name))?;
+    let remarks = guard.passed.borrow_mut().drain(..).map(|refusal| refusal.diagnostic(&name).message).collect();
+    Ok(Opened { source: SourceText { name, text }, folder: Folder(folder, guard), remarks })
 }
 
 impl Folder {
     /// Opens and reads a file of this directory.
     pub(crate) fn read(&self, name: &str) -> Result<SourceText, Diagnostic> {
         let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']);
-        let read = || if plain { read_beneath(&self.0, OsStr::new(name), Path::new(name)) } else { Err(Refusal::Name) };
+        let read =
+            || if plain { read_beneath(&self.0, OsStr::new(name), Path::new(name), &self.1) } else { Err(Refusal::Name) };
         match read() {
             Ok(text) => Ok(SourceText { name: name.to_owned(), text }),
             Err(refusal) => Err(refusal.diagnostic(name)),
@@ -125,7 +168,7 @@ impl Folder {
 }
 
 /// The last component's directory, checked, and its name.
-fn walk(path: &Path) -> Result<(OwnedFd, OsString), Refusal> {
+fn walk(path: &Path, guard: &Guard) -> Result<(OwnedFd, OsString), Refusal> {
     let os = |at: &Path| {
         let at = at.to_owned();
         move |e: Errno| Refusal::Os(at, e)
@@ -157,7 +200,7 @@ fn walk(path: &Path) -> Result<(OwnedFd, OsString), Refusal> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let next = openat(here, name.as_os_str(), flags, Mode::empty()).map_err(os(&at))?;
         let stat = fstat(&next).map_err(os(&at))?;
-        owned(&at, &stat)?;
+        guard.owned(&at, &stat)?;
         if kind(&stat) == SFlag::S_IFLNK {
             links += 1;
             if links > MAX_LINKS {
@@ -173,7 +216,7 @@ fn walk(path: &Path) -> Result<(OwnedFd, OsString), Refusal> {
                 todo.push_front(part);
             }
         } else if kind(&stat) == SFlag::S_IFDIR {
-            unwritable(&at, &stat)?;
+            guard.unwritable(&at, &stat)?;
             stack.push(next);
         } else {
             return Err(Refusal::Os(at, Errno::ENOTDIR));
@@ -209,7 +252,7 @@ fn unwritable(at: &Path, stat: &FileStat) -> Result<(), Refusal> {
     if mode & 0o022 == 0 || sticky { Ok(()) } else { Err(Refusal::Writable(at.to_owned(), mode)) }
 }
 
-fn read_beneath(folder: impl AsFd, name: &OsStr, shown: &Path) -> Result<String, Refusal> {
+fn read_beneath(folder: impl AsFd, name: &OsStr, shown: &Path, guard: &Guard) -> Result<String, Refusal> {
     // O_NONBLOCK: opening a FIFO must not wait for a writer.
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let fd = openat(folder, name, flags, Mode::empty()).map_err(|e| match e {
@@ -224,8 +267,8 @@ fn read_beneath(folder: impl AsFd, name: &OsStr, shown: &Path) -> Result<String,
         SFlag::S_IFIFO => return Err(Refusal::Kind("a FIFO")),
         _ => return Err(Refusal::Kind("a device")),
     }
-    owned(shown, &stat)?;
-    unwritable(shown, &stat)?;
+    guard.owned(shown, &stat)?;
+    guard.unwritable(shown, &stat)?;
     let mut bytes = Vec::new();
     File::from(fd).take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(Refusal::Read)?;
     if bytes.len() as u64 > MAX_FILE {

@@ -16,6 +16,13 @@ pub const MAX_ARG: usize = 32 * 1024;
 /// Longest `exec` in milliseconds that can be asked for: 24 h.
 pub const MAX_TIMEOUT_MS: u64 = 86_400_000;
 
+/// A chat with a model: decided here, called by no layer of this version.
+pub const MODEL_CHAT: &str = "model.chat";
+/// An HTTP request outside: decided here, made by no layer of this version.
+pub const EGRESS_HTTP: &str = "egress.http";
+/// A TCP connection outside: decided here, made by no layer of this version.
+pub const EGRESS_TCP: &str = "egress.tcp";
+
 /// A built-in tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tool {

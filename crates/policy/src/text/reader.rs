@@ -1,10 +1,11 @@
-//! Tables whose keys must be asked for by name: what is left over is an error with a suggestion.
+//! Tables whose keys must be in the language: what is left over is an error with a suggestion.
 
+use super::tree::{Node, Table, Value};
+use super::units;
 use crate::diagnostic::{Diagnostic, Place, SourceText};
+use crate::language::{self, Kind};
 use std::cell::RefCell;
 use std::sync::Arc;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
 /// Entries one list may have.
 pub(super) const MAX_LIST: usize = 1024;
@@ -16,6 +17,12 @@ pub(super) const MAX_STRING: usize = 32 * 1024;
 pub(crate) struct Located<T> {
     pub(crate) value: T,
     pub(crate) place: Place,
+}
+
+impl<T> Located<T> {
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Located<U> {
+        Located { value: f(self.value), place: self.place }
+    }
 }
 
 /// Collects what is wrong while a text is read to its end.
@@ -44,222 +51,297 @@ impl Reader {
     }
 }
 
-/// What keys a table may have.
-pub(super) struct Keys {
-    /// Known and enforced.
-    pub(super) known: &'static [&'static str],
-    /// Of the language, but enforced by a later version.
-    pub(super) later: &'static [&'static str],
-}
-
 /// One table of the text.
 pub(super) struct Section<'a> {
     pub(super) reader: &'a Reader,
-    name: String,
-    table: &'a DeTable<'a>,
+    known: &'static language::Section,
+    root: &'static language::Section,
+    table: &'a Table,
     pub(super) place: Place,
 }
 
-type Value<'a> = Spanned<DeValue<'a>>;
-
 impl<'a> Section<'a> {
-    /// Takes a table and reports every key that is not known.
-    pub(super) fn new(reader: &'a Reader, name: &str, table: &'a Spanned<DeTable<'a>>, keys: &Keys) -> Self {
-        Self::over(reader, name, table.get_ref(), reader.place(table.span()), keys)
+    /// The file itself.
+    pub(super) fn top(reader: &'a Reader, table: &'a Table, known: &'static language::Section) -> Self {
+        let place = reader.place(0..reader.source.text.find('\n').unwrap_or(reader.source.text.len()));
+        Self { reader, known, root: known, table, place }.checked()
     }
 
-    /// The same table, said to lie elsewhere.
-    pub(super) fn placed(self, place: Place) -> Self {
-        Self { place, ..self }
+    fn within(&self, table: &'a Table, span: std::ops::Range<usize>, known: &'static language::Section) -> Self {
+        Self { reader: self.reader, known, root: self.root, table, place: self.reader.place(span) }.checked()
     }
 
-    fn over(reader: &'a Reader, name: &str, table: &'a DeTable<'a>, place: Place, keys: &Keys) -> Self {
-        let section = Self { reader, name: name.to_owned(), table, place };
-        for key in table.keys() {
-            let name = key.get_ref().as_ref();
-            if !keys.known.contains(&name) {
-                reader.report(section.unknown(name, &reader.place(key.span()), keys));
+    /// Reports every key that is not known and every one that must be there and is not.
+    fn checked(self) -> Self {
+        for (key, _) in &self.table.0 {
+            if self.known.key(&key.name).is_none() {
+                self.reader.report(self.unknown(&key.name, &self.reader.place(key.span.clone())));
             }
         }
-        section
+        for key in self.known.keys.iter().filter(|key| key.required && self.table.get(key.name).is_none()) {
+            let head = if self.known.name.is_empty() { "the file".to_owned() } else { format!("[[{}]]", self.known.name) };
+            let help = format!("add {} = {}", key.name, key.example);
+            self.reader.report(Diagnostic::at(&self.place, format!("{head} has no `{}`", key.name)).help(help));
+        }
+        self
     }
 
     /// `limits.memory`, or `memory` at the top.
     pub(super) fn full(&self, key: &str) -> String {
-        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+        self.known.full(key)
     }
 
-    fn unknown(&self, key: &str, place: &Place, keys: &Keys) -> Diagnostic {
-        let full = self.full(key).escape_debug().to_string();
-        if keys.later.contains(&key) {
-            return Diagnostic::at(place, format!("`{full}` is not enforced by this version"))
-                .help("remove it: a policy that asks for what no layer enforces is refused");
-        }
+    fn unknown(&self, key: &str, place: &Place) -> Diagnostic {
+        let full: String = self.full(key).escape_debug().take(128).collect();
         let found = Diagnostic::at(place, format!("unknown key `{full}`"));
-        match suggestion(key, keys.known.iter().chain(keys.later).copied()) {
+        let home = || self.root.all().into_iter().find(|s| s.name != self.known.name && s.key(key).is_some());
+        match suggestion(key, self.known.keys.iter().map(|k| k.name)) {
             Some(near) => found.help(format!("did you mean `{near}`?")),
-            None => match super::file::home_of(key) {
-                Some(home) if home != self.name => found.help(format!("`{key}` belongs in [{home}]")),
-                _ => found.help(format!("known here: {}", keys.known.join(", "))),
+            None => match home().filter(|home| !home.name.is_empty()) {
+                Some(home) => found.help(format!("`{key}` belongs in [{}]", home.name)),
+                None => {
+                    let names: Vec<_> = self.known.keys.iter().map(|k| k.name).collect();
+                    found.help(format!("known here: {}", names.join(", ")))
+                }
             },
         }
     }
 
-    fn get(&self, key: &str) -> Option<&'a Value<'a>> {
-        self.table.get(key)
+    /// Whether the key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
     }
 
-    fn wrong_type(&self, key: &str, value: &Value<'_>, want: &str) {
-        let place = self.reader.place(value.span());
-        let have = value.get_ref().type_str();
-        let finding =
-            Diagnostic::at(&place, format!("`{}` must be {want}, not {} {have}", self.full(key), article(have)));
-        self.reader.report(finding);
+    fn get(&self, key: &str) -> Option<(&'a Node, Kind)> {
+        let kind = self.known.key(key)?.kind;
+        Some((self.table.get(key)?, kind))
+    }
+
+    pub(super) fn report(&self, place: &Place, message: impl Into<String>, help: impl Into<String>) {
+        self.reader.report(Diagnostic::at(place, message).help(help));
+    }
+
+    fn wrong_type(&self, key: &str, value: &Node, want: &str) {
+        let have = value.value.kind();
+        let article = if have.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        let place = self.reader.place(value.span.clone());
+        self.reader.report(Diagnostic::at(&place, format!("`{}` must be {want}, not {article} {have}", self.full(key))));
     }
 
     /// A string of at most [`MAX_STRING`] bytes.
-    pub(super) fn string(&self, key: &str) -> Option<Located<String>> {
-        self.text_of(key, self.get(key)?)
+    pub(super) fn text(&self, key: &str) -> Option<Located<String>> {
+        self.text_of(key, self.get(key)?.0)
     }
 
-    fn text_of(&self, key: &str, value: &Value<'_>) -> Option<Located<String>> {
-        let place = self.reader.place(value.span());
-        match value.get_ref().as_str() {
-            Some(text) if text.len() > MAX_STRING => {
+    fn text_of(&self, key: &str, node: &Node) -> Option<Located<String>> {
+        let place = self.reader.place(node.span.clone());
+        match &node.value {
+            Value::Text(text) if text.len() > MAX_STRING => {
                 let message =
                     format!("`{}` has {} bytes; at most {MAX_STRING} are allowed", self.full(key), text.len());
-                self.reader.report(Diagnostic::at(&place, message).help("shorten it"));
+                self.report(&place, message, "shorten it");
                 None
             }
-            Some(text) => Some(Located { value: text.to_owned(), place }),
-            None => {
-                self.wrong_type(key, value, "a string");
-                None
-            }
-        }
-    }
-
-    /// A string that `parse` understands; its error is the help.
-    pub(super) fn parsed<T>(
-        &self,
-        key: &str,
-        what: &str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Located<T>> {
-        let value = self.get(key)?;
-        if let DeValue::Integer(number) = value.get_ref() {
-            let place = self.reader.place(value.span());
-            let help = parse(number.as_str()).err().unwrap_or_default();
-            self.reader.report(Diagnostic::at(&place, format!("`{}` needs a unit", self.full(key))).help(help));
-            return None;
-        }
-        let text = self.text_of(key, value)?;
-        match parse(&text.value) {
-            Ok(value) => Some(Located { value, place: text.place }),
-            Err(help) => {
-                let message = format!("`{}` is not {what}", self.full(key));
-                self.reader.report(Diagnostic::at(&text.place, message).help(help));
+            Value::Text(text) => Some(Located { value: text.clone(), place }),
+            _ => {
+                self.wrong_type(key, node, "a string");
                 None
             }
         }
     }
 
-    /// A whole number that is not negative.
-    pub(super) fn integer(&self, key: &str) -> Option<Located<u64>> {
-        let value = self.get(key)?;
-        let place = self.reader.place(value.span());
-        let Some(number) = value.get_ref().as_integer() else {
-            self.wrong_type(key, value, "a whole number");
-            return None;
+    /// One of the words the language knows for this key.
+    pub(super) fn choice(&self, key: &str) -> Option<Located<&'static str>> {
+        let Some((_, Kind::Choice(words))) = self.get(key) else { return None };
+        let text = self.text(key)?;
+        if let Some(word) = words.iter().find(|word| **word == text.value) {
+            return Some(Located { value: word, place: text.place });
+        }
+        let shown: String = text.value.escape_debug().take(64).collect();
+        let help = match suggestion(&text.value, words.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("write {}", quoted(words)),
         };
-        match u64::from_str_radix(number.as_str(), number.radix()) {
-            Ok(value) => Some(Located { value, place }),
-            Err(_) => {
-                let message = format!("`{}` is out of range", self.full(key));
-                self.reader.report(Diagnostic::at(&place, message).help("write a whole number from 0 to 2^64 - 1"));
+        self.report(&text.place, format!("`{}` is \"{shown}\"", self.full(key)), help);
+        None
+    }
+
+    pub(super) fn truth(&self, key: &str) -> Option<Located<bool>> {
+        let (node, _) = self.get(key)?;
+        match node.value {
+            Value::Bool(value) => Some(Located { value, place: self.reader.place(node.span.clone()) }),
+            _ => {
+                self.wrong_type(key, node, "true or false");
                 None
             }
         }
+    }
+
+    /// A number within the key's range, with its unit if it has one.
+    pub(super) fn number(&self, key: &str) -> Option<Located<u64>> {
+        let (node, kind) = self.get(key)?;
+        let (least, most, unit): (u64, u64, Option<units::Unit>) = match kind {
+            Kind::Count(least, most) => return self.count_of(key, node, least, most),
+            Kind::Size(least, most) => (least, most, Some(units::SIZE)),
+            Kind::Rate(least, most) => (least, most, Some(units::RATE)),
+            Kind::Time(least, most) => (least, most, Some(units::TIME)),
+            Kind::Share(least, most) => (least, most, Some(units::SHARE)),
+            _ => return None,
+        };
+        let unit = unit?;
+        let place = self.reader.place(node.span.clone());
+        if let Value::Integer(number) = &node.value {
+            let help = unit.read(&number.to_string()).err().unwrap_or_default();
+            self.report(&place, format!("`{}` needs a unit", self.full(key)), help);
+            return None;
+        }
+        let text = self.text_of(key, node)?;
+        match unit.read(&text.value) {
+            Ok(value) if (least..=most).contains(&value) => Some(Located { value, place }),
+            Ok(_) => {
+                let help = format!("allowed: {} to {}", unit.show(least), unit.show(most));
+                self.report(&place, format!("`{}` is out of range", self.full(key)), help);
+                None
+            }
+            Err(help) => {
+                self.report(&place, format!("`{}` is not {}", self.full(key), unit.what), help);
+                None
+            }
+        }
+    }
+
+    fn count_of(&self, key: &str, node: &Node, least: u64, most: u64) -> Option<Located<u64>> {
+        let place = self.reader.place(node.span.clone());
+        match &node.value {
+            Value::Integer(number) => match u64::try_from(*number) {
+                Ok(value) if (least..=most).contains(&value) => return Some(Located { value, place }),
+                _ => self.report(
+                    &place,
+                    format!("`{}` is out of range", self.full(key)),
+                    format!("allowed: {least} to {most}"),
+                ),
+            },
+            Value::Number(text) if text.chars().all(|c| c.is_ascii_digit()) => self.report(
+                &place,
+                format!("`{}` is out of range", self.full(key)),
+                format!("allowed: {least} to {most}"),
+            ),
+            _ => self.wrong_type(key, node, "a whole number"),
+        }
+        None
     }
 
     /// An array of strings.
     pub(super) fn strings(&self, key: &str) -> Vec<Located<String>> {
-        let Some(list) = self.list(key, "an array of strings") else { return Vec::new() };
-        let one = |(at, value): (usize, &&'a Value<'a>)| self.text_of(&format!("{key}[{at}]"), value);
+        let Some((node, _)) = self.get(key) else { return Vec::new() };
+        let Some(list) = self.list(key, node, "an array of strings") else { return Vec::new() };
+        let one = |(at, value): (usize, &Node)| self.text_of(&format!("{key}[{at}]"), value);
         list.iter().enumerate().filter_map(one).collect()
     }
 
-    fn list(&self, key: &str, want: &str) -> Option<Vec<&'a Value<'a>>> {
-        let value = self.get(key)?;
-        let Some(list) = value.get_ref().as_array() else {
-            self.wrong_type(key, value, want);
+    fn list(&self, key: &str, node: &'a Node, want: &str) -> Option<&'a [Node]> {
+        let Value::List(list) = &node.value else {
+            self.wrong_type(key, node, want);
             return None;
         };
         if list.len() > MAX_LIST {
-            let place = self.reader.place(value.span());
+            let place = self.reader.place(node.span.clone());
             let message = format!("`{}` has {} entries; at most {MAX_LIST} are allowed", self.full(key), list.len());
-            self.reader
-                .report(Diagnostic::at(&place, message).help("name a directory above them, or split the policy"));
+            self.report(&place, message, "name a directory above them, or split the policy");
             return None;
         }
-        Some(list.iter().collect())
+        Some(list)
+    }
+
+    /// One port or several.
+    pub(super) fn ports(&self, key: &str) -> Vec<Located<u16>> {
+        let Some((node, _)) = self.get(key) else { return Vec::new() };
+        let nodes = match &node.value {
+            Value::List(_) => self.list(key, node, "a port or an array of ports").unwrap_or_default(),
+            _ => std::slice::from_ref(node),
+        };
+        let port = |node: &Node| {
+            let port = self.count_of(key, node, 1, u16::MAX.into())?;
+            Some(port.map(|number| u16::try_from(number).unwrap_or_default()))
+        };
+        nodes.iter().filter_map(port).collect()
     }
 
     /// A table within this one.
-    pub(super) fn section(&self, key: &str, keys: &Keys) -> Option<Section<'a>> {
-        let value = self.get(key)?;
-        match value.get_ref().as_table() {
-            Some(table) => Some(Self::over(self.reader, &self.full(key), table, self.reader.place(value.span()), keys)),
-            None => {
-                self.wrong_type(key, value, "a table");
+    pub(super) fn section(&self, key: &str) -> Option<Section<'a>> {
+        let (node, Kind::Table(known)) = self.get(key)? else { return None };
+        match &node.value {
+            Value::Table(table) => Some(self.within(table, node.span.clone(), known)),
+            _ => {
+                self.wrong_type(key, node, "a table");
                 None
             }
         }
     }
 
     /// An array of tables: `[[key]]`.
-    pub(super) fn sections(&self, key: &str, keys: &Keys) -> Vec<Section<'a>> {
-        let Some(list) = self.list(key, "an array of tables") else { return Vec::new() };
-        let one = |value: &&'a Value<'a>| match value.get_ref().as_table() {
-            Some(table) => Some(Self::over(self.reader, &self.full(key), table, self.reader.place(value.span()), keys)),
-            None => {
-                self.wrong_type(key, value, "an array of tables");
+    pub(super) fn sections(&self, key: &str) -> Vec<Section<'a>> {
+        let Some((node, Kind::Tables(known))) = self.get(key) else { return Vec::new() };
+        let Some(list) = self.list(key, node, "an array of tables") else { return Vec::new() };
+        let one = |node: &'a Node| match &node.value {
+            Value::Table(table) => Some(self.within(table, node.span.clone(), known)),
+            _ => {
+                self.wrong_type(key, node, "an array of tables");
                 None
             }
         };
         list.iter().filter_map(one).collect()
     }
 
-    /// A table whose keys are the author's own and whose values are strings.
-    pub(super) fn pairs(&self, key: &str) -> Vec<(Located<String>, Located<String>)> {
-        let Some(value) = self.get(key) else { return Vec::new() };
-        let Some(table) = value.get_ref().as_table() else {
-            self.wrong_type(key, value, "a table of strings");
+    fn own_keys(&self, key: &str, want: &str) -> Vec<(Located<String>, &'a Node)> {
+        let Some((node, _)) = self.get(key) else { return Vec::new() };
+        let Value::Table(table) = &node.value else {
+            self.wrong_type(key, node, want);
             return Vec::new();
         };
-        let whole = key;
-        let pair = |(name, value): (&Spanned<toml::de::DeString<'a>>, &Value<'a>)| {
-            let key = Located { value: name.get_ref().to_string(), place: self.reader.place(name.span()) };
-            let text = self.text_of(&format!("{whole}.{}", key.value), value)?;
-            Some((key, text))
+        if table.0.len() > MAX_LIST {
+            let message = format!("`{}` has more than {MAX_LIST} entries", self.full(key));
+            self.report(&self.reader.place(node.span.clone()), message, "remove some");
+            return Vec::new();
+        }
+        let pair = |(key, value): &'a (super::tree::Key, Node)| {
+            (Located { value: key.name.clone(), place: self.reader.place(key.span.clone()) }, value)
         };
-        table.iter().filter_map(pair).collect()
+        table.0.iter().map(pair).collect()
+    }
+
+    /// A table whose keys are the author's own and whose values are strings.
+    pub(super) fn pairs(&self, key: &str) -> Vec<(Located<String>, Located<String>)> {
+        let text = |(name, node): (Located<String>, &Node)| {
+            let text = self.text_of(&format!("{key}.{}", name.value.escape_debug()), node)?;
+            Some((name, text))
+        };
+        self.own_keys(key, "a table of strings").into_iter().filter_map(text).collect()
+    }
+
+    /// A table whose keys are the author's own and whose values are whole numbers in the key's range.
+    pub(super) fn counts(&self, key: &str) -> Vec<(Located<String>, Located<u64>)> {
+        let Some((_, Kind::Counts(least, most))) = self.get(key) else { return Vec::new() };
+        let count = |(name, node): (Located<String>, &Node)| {
+            let count = self.count_of(&format!("{key}.{}", name.value.escape_debug()), node, least, most)?;
+            Some((name, count))
+        };
+        self.own_keys(key, "a table of whole numbers").into_iter().filter_map(count).collect()
     }
 
     /// Any value.
-    pub(super) fn value(&self, key: &str) -> Option<Located<&'a DeValue<'a>>> {
-        self.get(key).map(|v| Located { value: v.get_ref(), place: self.reader.place(v.span()) })
+    pub(super) fn node(&self, key: &str) -> Option<Located<&'a Node>> {
+        self.get(key).map(|(node, _)| Located { value: node, place: self.reader.place(node.span.clone()) })
     }
 
-    /// Reports a key that is not there.
-    pub(super) fn missing(&self, key: &str, help: &str) {
-        let head = if self.name.is_empty() { "the policy".to_owned() } else { format!("[[{}]]", self.name) };
-        self.reader.report(Diagnostic::at(&self.place, format!("{head} has no `{key}`")).help(help));
+    /// Where a key's value is, or its section if it has none.
+    pub(super) fn place_of(&self, key: &str) -> Place {
+        self.get(key).map_or_else(|| self.place.clone(), |(node, _)| self.reader.place(node.span.clone()))
     }
 }
 
-fn article(word: &str) -> &'static str {
-    if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
+fn quoted(words: &[&str]) -> String {
+    words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")
 }
 
 /// The known word that `word` was probably meant to be.
@@ -268,7 +350,7 @@ pub(crate) fn suggestion<'k>(word: &str, known: impl Iterator<Item = &'k str>) -
         return None;
     }
     let lower = word.to_lowercase().replace('-', "_");
-    let scored = known.map(|k| (strsim::damerau_levenshtein(&lower, k), k));
+    let scored = known.map(|k| (strsim::damerau_levenshtein(&lower, &k.replace('-', "_")), k));
     let (distance, near) = scored.min_by_key(|(distance, _)| *distance)?;
     (distance <= 2 && distance < near.len().max(2) / 2 + 1).then_some(near)
 }
