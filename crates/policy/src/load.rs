@@ -7,6 +7,7 @@ use crate::decide::{Decider, Request};
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceText};
 use crate::digest::digest;
 use crate::extends::{Layer, layers};
+use crate::facts::Facts;
 use crate::model::{Fs, FsRule, Policy};
 use crate::path::PathRule;
 use crate::presets::shipped;
@@ -15,6 +16,8 @@ use crate::rules::{generate, listed};
 use crate::source::{self, Folder};
 use crate::text::file::{TestText, parse};
 use crate::verdict::Verdict;
+use crate::written;
+use cedar_policy::Schema;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,7 +43,10 @@ fn build(source: SourceText, folder: Option<&Folder>) -> Result<Policy, Diagnost
     let main = parse(&Arc::new(source)).map_err(Diagnostics)?;
     let layers = layers(main, &shipped()).map_err(Diagnostics)?;
     let resolved = resolve(&layers, &name).map_err(Diagnostics)?;
-    let rules = rules(&resolved, folder).map_err(Diagnostics)?;
+    let schema = cedar::schema().map_err(|e| Diagnostics::from(Diagnostic::of("schema", e.to_string())))?;
+    let written = written(&resolved, folder, &schema).map_err(Diagnostics)?;
+    let rules =
+        cedar::compile(written, &schema).map_err(|e| Diagnostics::from(Diagnostic::of(&name, e.to_string())))?;
     let bundle = bundle(&resolved, rules, &name);
     let tests: &[TestText] = layers.last().map_or(&[], |l: &Layer| &l.file.tests);
     let failures = run_tests(&bundle, tests)?;
@@ -50,12 +56,12 @@ fn build(source: SourceText, folder: Option<&Folder>) -> Result<Policy, Diagnost
     Ok(policy(resolved, bundle, tests.len()))
 }
 
-fn rules(resolved: &Resolved, folder: Option<&Folder>) -> Result<Vec<Rule>, Vec<Diagnostic>> {
+fn written(
+    resolved: &Resolved,
+    folder: Option<&Folder>,
+    schema: &Schema,
+) -> Result<Vec<written::Rule>, Vec<Diagnostic>> {
     let mut rules = generate(resolved);
-    if resolved.cedar.is_empty() {
-        return Ok(rules);
-    }
-    let schema = cedar::schema().map_err(|e| vec![Diagnostic::of("schema", e.to_string())])?;
     let mut errors = Vec::new();
     for file in &resolved.cedar {
         let name = &file.value;
@@ -67,7 +73,7 @@ fn rules(resolved: &Resolved, folder: Option<&Folder>) -> Result<Vec<Rule>, Vec<
             )
             .help("save the policy, with the Cedar file beside it")),
         };
-        match opened.map_err(|e| vec![e]).and_then(|source| cedar_file::rules(source, &schema)) {
+        match opened.map_err(|e| vec![e]).and_then(|source| cedar_file::rules(source, schema)) {
             Err(found) => errors.extend(found),
             Ok(found) => {
                 for rule in found {
@@ -113,18 +119,17 @@ fn bundle(resolved: &Resolved, rules: Vec<Rule>, file: &str) -> Bundle {
 }
 
 fn run_tests(bundle: &Bundle, tests: &[TestText]) -> Result<Vec<Diagnostic>, Diagnostics> {
-    // Cedar files were validated when they were read, and what this crate generates is validated again by whoever
-    // decides with it: a policy without tests need not wait for that here.
     if tests.is_empty() {
         return Ok(Vec::new());
     }
     let decider = Decider::new(bundle).map_err(|e| Diagnostics::from(Diagnostic::of(&bundle.file, e.to_string())))?;
     let mut failures = Vec::new();
     for test in tests {
-        let verdict = decider.decide(&Request { tool: &test.call.value, args: &test.args });
+        let verdict = decider.decide(&Request { tool: &test.call.value, args: &test.args, facts: Facts::default() });
         let (allowed, why) = match &verdict {
             Verdict::Allow(grant) => (true, grant.reason().to_owned()),
             Verdict::Deny(denial) => (false, denial.to_string()),
+            Verdict::Ask(question) => (false, question.to_string()),
         };
         if allowed != test.allow {
             let want = if test.allow { "allow" } else { "deny" };

@@ -4,11 +4,12 @@
 //! something written covers the call. So a Cedar file of the author's can narrow, and can allow a tool
 //! that `tools.allow` does not list, but cannot reach past `fs`, `[[exec]]` or a deny.
 
-use crate::bundle::{ListEntry, Rule, RuleKind};
+use crate::bundle::{ListEntry, RuleKind};
 use crate::cedar::quote;
 use crate::path::PathRule;
 use crate::resolve::{Entry, Resolved};
 use crate::tool::Tool;
+use crate::written::Rule;
 
 /// Rules of the lists, in the order of the text, gates last.
 pub(crate) fn generate(policy: &Resolved) -> Vec<Rule> {

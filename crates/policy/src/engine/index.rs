@@ -46,7 +46,11 @@ impl Literals {
             let same = if id.len() > self.longest { None } else { self.by_id.get(id) };
             same?.iter().find(|(_, uid)| uid.entity_type() == resource.kind)
         };
-        Place { own: resource.uid(), here: known(resource.id), above: resource.above.iter().filter_map(|id| known(id)).collect() }
+        Place {
+            own: resource.uid(),
+            here: known(resource.id),
+            above: resource.above.iter().filter_map(|id| known(id)).collect(),
+        }
     }
 }
 

@@ -127,7 +127,9 @@ fn equality(conjunct: &Expr, guard: Option<&Expr>) -> Option<Key> {
     }
     let guarded = match guard.map(Expr::expr_kind) {
         Some(ExprKind::HasAttr { expr, attr }) => path.split_last().is_some_and(|(name, above)| {
-            *name == attr.as_str() && (matches!(expr.expr_kind(), ExprKind::Var(Var::Context)) && above.is_empty() || self::path(expr).is_some_and(|p| p == above))
+            *name == attr.as_str()
+                && (matches!(expr.expr_kind(), ExprKind::Var(Var::Context)) && above.is_empty()
+                    || self::path(expr).is_some_and(|p| p == above))
         }),
         _ => false,
     };

@@ -70,14 +70,23 @@ fn condition(rng: &mut Rng, depth: usize) -> String {
         15 => "context.approved".to_owned(),
         16 => format!("context.approved == {}", rng.of(&["true", "false"])),
         17 => rng.of(&["true", "false", "1", "resource", "context.args == {}", "context.args.x"]).to_owned(),
-        18 => format!("{} in {}", rng.of(&["principal", "action", "resource"]), rng.of(&["resource", "principal", "action", "[principal, resource]", "context.args.l"])),
+        18 => format!(
+            "{} in {}",
+            rng.of(&["principal", "action", "resource"]),
+            rng.of(&["resource", "principal", "action", "[principal, resource]", "context.args.l"])
+        ),
         19 => format!("resource is {}", rng.of(&["R", "S"])),
         20 => format!("context.args.x == {}", rng.of(&["context.rule", "R::\"r\"", "[]", "context.args"])),
         21 => "context.zzz.y == 1".to_owned(),
         22 => format!("({}) && ({})", condition(rng, depth - 1), condition(rng, depth - 1)),
         23 => format!("({}) || ({})", condition(rng, depth - 1), condition(rng, depth - 1)),
         24 => format!("!({})", condition(rng, depth - 1)),
-        25 => format!("(if {} then ({}) else ({}))", condition(rng, depth - 1), condition(rng, depth - 1), condition(rng, depth - 1)),
+        25 => format!(
+            "(if {} then ({}) else ({}))",
+            condition(rng, depth - 1),
+            condition(rng, depth - 1),
+            condition(rng, depth - 1)
+        ),
         _ => format!("({}) == ({})", condition(rng, depth - 1), condition(rng, depth - 1)),
     }
 }
@@ -85,9 +94,22 @@ fn condition(rng: &mut Rng, depth: usize) -> String {
 fn policy(rng: &mut Rng) -> String {
     let effect = rng.of(&["permit", "forbid"]);
     let principal = rng.of(&[
-        "principal", "principal", "principal", "principal == P::\"p\"", "principal in P::\"q\"", "principal is P", "principal is R",
+        "principal",
+        "principal",
+        "principal",
+        "principal == P::\"p\"",
+        "principal in P::\"q\"",
+        "principal is P",
+        "principal is R",
     ]);
-    let action = rng.of(&["action", "action == Action::\"a\"", "action == Action::\"b\"", "action in [Action::\"a\", Action::\"c\", Action::\"a\"]", "action in [Action::\"b\", Action::\"z\"]", "action in []"]);
+    let action = rng.of(&[
+        "action",
+        "action == Action::\"a\"",
+        "action == Action::\"b\"",
+        "action in [Action::\"a\", Action::\"c\", Action::\"a\"]",
+        "action in [Action::\"b\", Action::\"z\"]",
+        "action in []",
+    ]);
     let resource = match rng.below(6) {
         0 => format!("resource == {}", place(rng)),
         1 => format!("resource in {}", place(rng)),
@@ -100,7 +122,11 @@ fn policy(rng: &mut Rng) -> String {
         let word = rng.of(&["when", "when", "unless"]);
         let conjuncts: Vec<String> = (0..1 + rng.below(3)).map(|_| condition(rng, 2)).collect();
         // A conjunction of its own level, or with parentheses around each.
-        let joined = if rng.below(2) == 0 { conjuncts.iter().map(|c| format!("({c})")).collect::<Vec<_>>().join(" && ") } else { format!("({}) && {}", conjuncts[0], conjuncts.last().unwrap()) };
+        let joined = if rng.below(2) == 0 {
+            conjuncts.iter().map(|c| format!("({c})")).collect::<Vec<_>>().join(" && ")
+        } else {
+            format!("({}) && {}", conjuncts[0], conjuncts.last().unwrap())
+        };
         text.push_str(&format!(" {word} {{ {joined} }}"));
     }
     text + ";"
@@ -140,7 +166,11 @@ fn uid(kind: &str, id: &str) -> EntityUID {
 }
 
 /// What Cedar says: decision, the rules that decide it, and the errors.
-fn cedar(set: &PolicySet, request: &Request, entities: &Entities) -> (bool, BTreeSet<usize>, BTreeSet<(usize, String)>) {
+fn cedar(
+    set: &PolicySet,
+    request: &Request,
+    entities: &Entities,
+) -> (bool, BTreeSet<usize>, BTreeSet<(usize, String)>) {
     let request = cedar_policy::Request::from(request.clone());
     let entities = cedar_policy::Entities::from(entities.clone());
     let response = Authorizer::new().is_authorized(&request, set, &entities);
@@ -165,7 +195,8 @@ fn it_says_what_cedar_says() {
         let (mut all, mut permits) = (PolicySet::new(), PolicySet::new());
         let mut codes = Vec::new();
         for (number, text) in texts.iter().enumerate() {
-            let policy = Policy::parse(Some(PolicyId::new(number.to_string())), text).unwrap_or_else(|e| panic!("{text}\n{e}"));
+            let policy =
+                Policy::parse(Some(PolicyId::new(number.to_string())), text).unwrap_or_else(|e| panic!("{text}\n{e}"));
             codes.push(encode(policy.as_ref()).unwrap());
             all.add(policy.clone()).unwrap();
             if text.starts_with("permit") {
@@ -183,12 +214,24 @@ fn it_says_what_cedar_says() {
             let outcome = engine.evaluate(&query);
 
             // All of what it lies in, not only what rules name.
-            let parents: HashSet<EntityUID> = above.iter().map(|id| EntityUID::from_components(kind.clone(), Eid::new(*id), None)).collect();
+            let parents: HashSet<EntityUID> =
+                above.iter().map(|id| EntityUID::from_components(kind.clone(), Eid::new(*id), None)).collect();
             let own = query.resource.uid();
             let entity = Entity::new_with_attr_partial_value(own.clone(), [], HashSet::new(), parents, []);
-            let entities = Entities::from_entities([entity], None::<&NoEntitiesSchema>, TCComputation::ComputeNow, Extensions::all_available()).unwrap();
+            let entities = Entities::from_entities(
+                [entity],
+                None::<&NoEntitiesSchema>,
+                TCComputation::ComputeNow,
+                Extensions::all_available(),
+            )
+            .unwrap();
             let known = |uid: &EntityUID| EntityUIDEntry::known(uid.clone(), None);
-            let request = Request::new_unchecked(known(&principal), known(action), known(&own), Some(Context::Value(Arc::clone(&context))));
+            let request = Request::new_unchecked(
+                known(&principal),
+                known(action),
+                known(&own),
+                Some(Context::Value(Arc::clone(&context))),
+            );
 
             let show = || format!("{}\n{action} {own} {context:?}\n{outcome:?}", texts.join("\n"));
             let set = |numbers: &[usize]| numbers.iter().copied().collect::<BTreeSet<_>>();

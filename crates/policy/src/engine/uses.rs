@@ -34,7 +34,11 @@ impl Uses {
                     pending.push((expr, true));
                 }
                 ExprKind::If { test_expr, then_expr, else_expr } => {
-                    pending.extend([(test_expr.as_ref(), false), (then_expr.as_ref(), false), (else_expr.as_ref(), false)]);
+                    pending.extend([
+                        (test_expr.as_ref(), false),
+                        (then_expr.as_ref(), false),
+                        (else_expr.as_ref(), false),
+                    ]);
                 }
                 ExprKind::And { left, right } | ExprKind::Or { left, right } => {
                     pending.extend([(left.as_ref(), false), (right.as_ref(), false)]);
