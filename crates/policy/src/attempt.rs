@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Something that an agent might do.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Question {
+pub enum Attempt {
     /// A tool call.
     Call {
         /// The tool, as the agent names it.

@@ -1,11 +1,16 @@
-//! The compiled policy as the shim gets it: Cedar policies, what each of them is called in the
-//! policy's text, and the few numbers the shim itself enforces.
+//! The compiled policy as the shim gets it: the code of Cedar policies, what each of them is called in
+//! the policy's text, and the few numbers the shim itself enforces.
+//!
+//! A bundle is made of nothing but what passed strict validation, and is named by the hash of its bytes: whoever
+//! is given the bytes and the name needs no parser and no schema to know that they are what was validated.
 
+use crate::code::Code;
+use crate::digest;
 use crate::model::{CeilingEgress, EgressRule, ExecRule, Origin};
 use serde::{Deserialize, Serialize};
 
 /// Version of the encoding; a shim refuses any other.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Largest encoded bundle in bytes.
 pub const MAX_BUNDLE: usize = 8 * 1024 * 1024;
 
@@ -64,8 +69,8 @@ pub struct Rule {
     pub id: String,
     /// What it stands for.
     pub kind: RuleKind,
-    /// Cedar text of this one policy.
-    pub cedar: String,
+    /// The Cedar policy, parsed and validated.
+    pub code: Code,
     /// Where it is written; a gate that stands for something absent has none.
     pub origin: Option<Origin>,
     /// The author's reason.
@@ -127,6 +132,12 @@ impl Bundle {
     pub fn encode(&self) -> Vec<u8> {
         // Strings, numbers and lists of them: serialising cannot fail, and an empty bundle is refused.
         serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The name of a bundle: SHA-256 of its bytes, hex.
+    #[must_use]
+    pub fn name(bytes: &[u8]) -> String {
+        digest::hex(bytes)
     }
 
     /// Reads what [`Bundle::encode`] wrote.

@@ -1,17 +1,19 @@
-//! The one engine: Cedar policies, their schema, and strict validation.
+//! Cedar policies, their schema, and strict validation: where text becomes rules.
 
 use crate::bundle::Rule;
+use crate::code::encode;
+use crate::written;
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 
 /// The schema every policy is validated against.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");
 
-/// Why rules do not make a policy set.
+/// Why rules do not make a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompileError {
     /// The rule at fault, if it is one.
     pub rule: Option<String>,
-    /// Cedar's account.
+    /// What is wrong with it.
     pub message: String,
 }
 
@@ -20,7 +22,7 @@ impl CompileError {
         Self { rule: None, message: message.to_owned() }
     }
 
-    fn of(rule: &str, message: String) -> Self {
+    pub(crate) fn of(rule: &str, message: String) -> Self {
         Self { rule: Some(rule.to_owned()), message }
     }
 }
@@ -43,21 +45,22 @@ pub(crate) fn schema() -> Result<Schema, CompileError> {
     }
 }
 
-pub(crate) fn policy_set(rules: &[Rule]) -> Result<PolicySet, CompileError> {
+/// Parses and validates every rule: nothing that is not strictly valid is ever decided with, whoever wrote it.
+pub(crate) fn compile(written: Vec<written::Rule>, schema: &Schema) -> Result<Vec<Rule>, CompileError> {
     let mut set = PolicySet::new();
-    for rule in rules {
+    let mut rules = Vec::with_capacity(written.len());
+    for rule in written {
         let of = |e: String| CompileError::of(&rule.id, e);
         let policy = Policy::parse(Some(PolicyId::new(&rule.id)), &rule.cedar).map_err(|e| of(e.to_string()))?;
+        let code = encode(policy.as_ref()).map_err(|e| of(e.to_string()))?;
         set.add(policy).map_err(|e| of(e.to_string()))?;
+        let written::Rule { id, kind, cedar: _, origin, reason, public } = rule;
+        rules.push(Rule { id, kind, code, origin, reason, public });
     }
-    Ok(set)
-}
-
-pub(crate) fn validate(set: &PolicySet, schema: &Schema) -> Result<(), CompileError> {
-    let result = Validator::new(schema.clone()).validate(set, ValidationMode::Strict);
+    let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
     match result.validation_errors().next() {
         Some(error) => Err(CompileError::of(error.policy_id().as_ref(), error.to_string())),
-        None => Ok(()),
+        None => Ok(rules),
     }
 }
 

@@ -1,10 +1,11 @@
 //! The author's own Cedar files: parsed, validated strictly, and checked for what can never match.
 
-use crate::bundle::{Rule, RuleKind};
+use crate::bundle::RuleKind;
 use crate::cedar_bounds::{Excess, MAX_NESTING, MAX_TOKENS, excess};
 use crate::diagnostic::{Diagnostic, Place, SourceText};
 use crate::path::PathRule;
 use crate::tool::Tool;
+use crate::written::Rule;
 use cedar_policy::{Effect, EntityUid, Policy, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic as Labelled;
 use std::sync::Arc;

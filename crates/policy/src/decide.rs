@@ -1,18 +1,21 @@
-//! One decision: arguments → typed call → Cedar request → verdict.
+//! One decision: arguments → typed call → the engine's answer → verdict.
 //!
 //! Cedar skips a policy that fails to evaluate, so a failing `forbid` would fail open; here any
 //! evaluation error denies.
 
-use crate::bundle::{Bundle, Rule, RuleKind};
-use crate::cedar::{self, CompileError};
-use crate::tool::{ArgError, Tool, ToolCall};
-use crate::verdict::{Denial, Grant, Verdict};
-use cedar_policy::{
-    Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet,
-    Request as CedarRequest, RestrictedExpression as Expr, Schema,
-};
+use crate::bundle::Bundle;
+use crate::cedar::CompileError;
+use crate::code::Names;
+use crate::context::{approved, context};
+use crate::denial::Denial;
+use crate::engine::{Engine, Outcome, Query, Record, Resource};
+use crate::facts::Facts;
+use crate::tool::{Tool, ToolCall};
+use crate::verdict::{Approval, Grant, Question, Verdict, action_hash};
+use cedar_policy_core::ast::{Eid, EntityType, EntityUID};
 use serde_json::Value;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What is to be decided.
 #[derive(Debug, Clone, Copy)]
@@ -21,56 +24,54 @@ pub struct Request<'a> {
     pub tool: &'a str,
     /// Its arguments, as the agent gave them.
     pub args: &'a Value,
+    /// What is true beside the call.
+    pub facts: Facts,
 }
 
 /// A loaded policy that decides. Deciding is pure and does not panic.
 #[derive(Debug)]
 pub struct Decider {
-    authorizer: Authorizer,
-    policies: PolicySet,
-    schema: Schema,
-    names: Names,
-    rules: HashMap<String, Rule>,
-    bundle: Bundle,
+    engine: Engine,
+    names: Kinds,
+    actions: HashMap<Tool, EntityUID>,
+    /// Places in `bundle.exec`, by program.
+    commands: HashMap<String, Vec<usize>>,
+    pub(crate) bundle: Bundle,
 }
 
 #[derive(Debug)]
-struct Names {
-    agent: EntityUid,
-    path: EntityTypeName,
-    program: EntityTypeName,
-    tool: EntityTypeName,
-    action: EntityTypeName,
-}
-
-/// What Cedar said.
-struct Outcome {
-    allowed: bool,
-    /// Ids of the policies that determined it.
-    reasons: Vec<String>,
-    /// Why evaluation failed, if it did.
-    failure: Option<String>,
+struct Kinds {
+    path: EntityType,
+    program: EntityType,
+    tool: EntityType,
 }
 
 impl Decider {
-    /// Loads a bundle and validates its policies against the schema again.
+    /// Loads a bundle. Its rules were validated when it was made: no text is parsed here, and no schema needed.
     ///
     /// # Errors
     /// [`CompileError`] names the rule.
     pub fn new(bundle: &Bundle) -> Result<Self, CompileError> {
-        let schema = cedar::schema()?;
-        let policies = cedar::policy_set(&bundle.rules)?;
-        cedar::validate(&policies, &schema)?;
-        let name = |text: &str| text.parse::<EntityTypeName>().map_err(|e| CompileError::internal(&e.to_string()));
-        let names = Names {
-            agent: EntityUid::from_type_name_and_id(name("Agent")?, EntityId::new(&bundle.policy)),
-            path: name("Path")?,
-            program: name("Program")?,
-            tool: name("Tool")?,
-            action: name("Action")?,
-        };
-        let rules = bundle.rules.iter().map(|r| (r.id.clone(), r.clone())).collect();
-        Ok(Self { authorizer: Authorizer::new(), policies, schema, names, rules, bundle: bundle.clone() })
+        let mut names = Names::default();
+        let mut kind = |name: &str| names.kind(name).map_err(|e| CompileError::internal(&e.to_string()));
+        let (agent, action) = (kind("Agent")?, kind("Action")?);
+        let kinds = Kinds { path: kind("Path")?, program: kind("Program")?, tool: kind("Tool")? };
+        let uid = |kind: &EntityType, id: &str| EntityUID::from_components(kind.clone(), Eid::new(id), None);
+        let actions: HashMap<Tool, EntityUID> =
+            Tool::ALL.into_iter().map(|tool| (tool, uid(&action, tool.name()))).collect();
+        let all: Vec<EntityUID> = actions.values().cloned().collect();
+        let codes = bundle.rules.iter().map(|rule| &rule.code);
+        let engine = Engine::new(codes, &uid(&agent, &bundle.policy), &all, &mut names).map_err(|(number, e)| {
+            let id = bundle.rules.get(number).map_or("", |rule| rule.id.as_str());
+            CompileError::of(id, e.to_string())
+        })?;
+        let mut commands: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, rule) in bundle.exec.iter().enumerate() {
+            if let Some(program) = rule.command.first() {
+                commands.entry(program.clone()).or_default().push(at);
+            }
+        }
+        Ok(Self { engine, names: kinds, actions, commands, bundle: bundle.clone() })
     }
 
     /// The bundle it was made of.
@@ -85,76 +86,103 @@ impl Decider {
             return Verdict::Deny(self.unknown_tool(request.tool));
         };
         match ToolCall::parse(tool, request.args) {
-            Ok(call) => self.decide_call(call),
+            Ok(call) => self.decide_call(call, request),
             Err(error) => Verdict::Deny(self.misfit(tool, &error)),
         }
     }
 
-    /// Decides a call that has been parsed.
-    pub fn decide_call(&self, call: ToolCall) -> Verdict {
-        let exec = self.matching_exec(&call);
-        match self.ask(&call, exec.as_deref()) {
-            Outcome { allowed: true, mut reasons, failure: None } => {
-                if call.tool() == Tool::Exec {
-                    reasons.extend(self.listing(Tool::Exec));
-                }
-                reasons.sort();
-                reasons.dedup();
-                let reason = self.describe(&reasons);
-                let policy_digest = self.bundle.digest.clone();
-                Verdict::Allow(Grant { call, rules: reasons, exec, reason, policy_digest })
-            }
-            outcome => Verdict::Deny(self.denial(&call, outcome)),
+    /// Turns a question into a grant, if what was approved is what was asked.
+    ///
+    /// # Errors
+    /// The denial it comes to otherwise.
+    pub fn approve(&self, question: Question, approval: &Approval) -> Result<Grant, Denial> {
+        if question.grant.policy_digest != self.bundle.digest {
+            return Err(question.refused("the call was asked about under another policy"));
         }
+        if question.hash != approval.hash {
+            return Err(question.refused("the approval is for another action"));
+        }
+        Ok(question.grant)
+    }
+
+    fn decide_call(&self, call: ToolCall, request: &Request<'_>) -> Verdict {
+        let exec = self.matching_exec(&call);
+        let argv = call.tool() == Tool::Exec
+            && self.actions.get(&Tool::Exec).is_some_and(|action| self.engine.mentions(action, "argv"));
+        let context = context(&call, exec.as_deref(), &request.facts, argv);
+        let first = self.ask(&call, &context);
+        if first.allowed() {
+            return Verdict::Allow(self.grant(call, exec, &first));
+        }
+        // Denied as it is, but not if somebody approves: a second look. What cannot be evaluated is not asked about.
+        if first.asks && first.failures.is_empty() && !request.facts.approved {
+            let second = self.ask(&call, &approved(&context));
+            if second.allowed() {
+                return Verdict::Ask(self.question(call, exec, request.args, &first, &second));
+            }
+        }
+        Verdict::Deny(self.denial(&call, exec.as_deref(), &first))
     }
 
     /// The longest `[[exec]]` command the call begins with; the first of equals.
     fn matching_exec(&self, call: &ToolCall) -> Option<String> {
         let ToolCall::Exec { argv, .. } = call else { return None };
-        let matching = self.bundle.exec.iter().rev().filter(|rule| rule.matches(argv));
+        let rules = self.commands.get(argv.first()?)?.iter().filter_map(|at| self.bundle.exec.get(*at));
+        let matching = rules.rev().filter(|rule| rule.matches(argv));
         matching.max_by_key(|rule| rule.command.len()).map(|rule| rule.id.clone())
     }
 
-    fn ask(&self, call: &ToolCall, exec: Option<&str>) -> Outcome {
-        let failed = |why: String| Outcome { allowed: false, reasons: Vec::new(), failure: Some(why) };
-        let (request, entities) = match self.question(call, exec) {
-            Ok(question) => question,
-            Err(why) => return failed(why),
-        };
-        let response = self.authorizer.is_authorized(&request, &self.policies, &entities);
-        let diagnostics = response.diagnostics();
-        let errors: Vec<String> = diagnostics.errors().map(ToString::to_string).collect();
-        if !errors.is_empty() {
-            return failed(errors.join("; "));
+    fn ask(&self, call: &ToolCall, context: &Arc<Record>) -> Outcome {
+        let tool = call.tool();
+        let Some(action) = self.actions.get(&tool) else { return Outcome::default() };
+        let about =
+            |kind, id, above| self.engine.evaluate(&Query { action, resource: Resource { kind, id, above }, context });
+        match (call, call.path()) {
+            (ToolCall::Exec { argv, .. }, _) => {
+                about(&self.names.program, argv.first().map_or("", String::as_str), &[])
+            }
+            (_, None) => about(&self.names.tool, tool.name(), &[]),
+            (_, Some(path)) => {
+                let id = path.to_string();
+                // `@workspace`, `@workspace/a`, … but not the path itself.
+                let above: Vec<&str> = id.match_indices('/').filter_map(|(at, _)| id.get(..at)).collect();
+                about(&self.names.path, &id, &above)
+            }
         }
-        let reasons = diagnostics.reason().map(ToString::to_string).collect();
-        Outcome { allowed: response.decision() == Decision::Allow, reasons, failure: None }
     }
 
-    fn question(&self, call: &ToolCall, exec: Option<&str>) -> Result<(CedarRequest, Entities), String> {
-        let names = &self.names;
-        let entity =
-            |kind: &EntityTypeName, id: &str| EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id));
-        let action = entity(&names.action, call.tool().name());
-        let (resource, entities) = match call {
-            ToolCall::Exec { argv, .. } => {
-                (entity(&names.program, argv.first().map_or("", String::as_str)), Entities::empty())
-            }
-            _ => match call.path() {
-                None => (entity(&names.tool, call.tool().name()), Entities::empty()),
-                Some(path) => {
-                    let trees = path.trees().into_iter().map(|tree| entity(&names.path, &tree));
-                    let mut parents: HashSet<EntityUid> = trees.collect();
-                    let own = entity(&names.path, &path.to_string());
-                    parents.remove(&own);
-                    let node = Entity::new_no_attrs(own.clone(), parents);
-                    (own, Entities::from_entities([node], None).map_err(|e| e.to_string())?)
-                }
-            },
+    fn grant(&self, call: ToolCall, exec: Option<String>, outcome: &Outcome) -> Grant {
+        let mut rules = self.ids(&outcome.permits);
+        if call.tool() == Tool::Exec {
+            rules.extend(self.listing(Tool::Exec));
+        }
+        rules.sort();
+        rules.dedup();
+        let reason = format!("allowed by {}", self.describe(&rules));
+        Grant { call, rules, exec, reason, policy_digest: self.bundle.digest.clone() }
+    }
+
+    fn question(
+        &self,
+        call: ToolCall,
+        exec: Option<String>,
+        args: &Value,
+        before: &Outcome,
+        after: &Outcome,
+    ) -> Question {
+        let only = |these: &[usize], those: &[usize]| -> Vec<usize> {
+            these.iter().copied().filter(|rule| !those.contains(rule)).collect()
         };
-        let context = context(call, exec)?;
-        let request = CedarRequest::new(names.agent.clone(), action, resource, context, Some(&self.schema));
-        Ok((request.map_err(|e| e.to_string())?, entities))
+        let mut rules = self.ids(&only(&before.forbids, &after.forbids));
+        rules.extend(self.ids(&only(&after.permits, &before.permits)));
+        rules.sort();
+        let hash = action_hash(&self.bundle.digest, &call, args);
+        let reason = self.describe(&rules);
+        Question { grant: self.grant(call, exec, after), hash, rules, reason }
+    }
+
+    fn ids(&self, rules: &[usize]) -> Vec<String> {
+        rules.iter().filter_map(|rule| self.bundle.rules.get(*rule)).map(|rule| rule.id.clone()).collect()
     }
 
     /// Ids of the `tools.allow` entries that list a tool.
@@ -163,9 +191,10 @@ impl Decider {
         self.bundle.listed.iter().filter(lists).map(|entry| entry.id.clone()).collect()
     }
 
+    /// Rules with their places and reasons.
     fn describe(&self, ids: &[String]) -> String {
         let one = |id: &String| {
-            let rule = self.rules.get(id);
+            let rule = self.bundle.rules.iter().find(|rule| rule.id == *id);
             let listed = self.bundle.listed.iter().find(|entry| entry.id == *id).map(|entry| &entry.origin);
             let origin = rule.and_then(|r| r.origin.as_ref()).or(listed);
             let mut text = origin.map_or_else(|| id.clone(), |o| format!("{id} ({o})"));
@@ -175,133 +204,6 @@ impl Decider {
             }
             text
         };
-        format!("allowed by {}", ids.iter().map(one).collect::<Vec<_>>().join(", "))
+        ids.iter().map(one).collect::<Vec<_>>().join(", ")
     }
-
-    fn refusal(&self, layer: &'static str, object: String, reason: String) -> Denial {
-        Denial {
-            layer,
-            rule: None,
-            origin: None,
-            agent_reason: reason.clone(),
-            reason,
-            policy_digest: self.bundle.digest.clone(),
-            object,
-            fixable: false,
-            fix: None,
-            public_rule: false,
-        }
-    }
-
-    fn unknown_tool(&self, name: &str) -> Denial {
-        let object: String = name.chars().take(128).collect();
-        self.refusal("policy", object, "there is no tool of this name".to_owned())
-    }
-
-    fn misfit(&self, tool: Tool, error: &ArgError) -> Denial {
-        // The object names the tool already.
-        let reason = ArgError { tool: None, ..error.clone() }.to_string();
-        self.refusal("schema", tool.name().to_owned(), reason)
-    }
-
-    fn denial(&self, call: &ToolCall, outcome: Outcome) -> Denial {
-        let tool = call.tool();
-        let mut denial = self.refusal("policy", call.object(), String::new());
-        denial.fixable = true;
-        if let Some(failure) = outcome.failure {
-            denial.reason = format!("a rule could not be evaluated, so the call is denied: {failure}");
-            "a rule could not be evaluated".clone_into(&mut denial.agent_reason);
-            denial.fix = Some("correct the rule".to_owned());
-            return denial;
-        }
-        let mut rules: Vec<&Rule> = outcome.reasons.iter().filter_map(|id| self.rules.get(id)).collect();
-        rules.sort_by(|a, b| (a.kind, &a.id).cmp(&(b.kind, &b.id)));
-        match rules.first() {
-            Some(rule) if rule.kind == RuleKind::Deny => self.denied_by(&mut denial, rule),
-            Some(rule) if self.mentions(tool) => self.missing(&mut denial, call, rule.kind),
-            _ => self.missing(&mut denial, call, RuleKind::NotListed),
-        }
-        denial
-    }
-
-    fn denied_by(&self, denial: &mut Denial, rule: &Rule) {
-        denial.rule = Some(rule.id.clone());
-        denial.origin.clone_from(&rule.origin);
-        denial.public_rule = rule.public;
-        let why = rule.reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
-        denial.reason = format!("rule {} denies it{why}", rule.id);
-        denial.agent_reason = format!("a rule denies it{why}");
-        let place = rule.origin.as_ref().map(|o| format!(" at {o}")).unwrap_or_default();
-        denial.fix = Some(format!("remove or narrow {}{place}", rule.id));
-    }
-
-    /// Whether something the author wrote could allow this tool.
-    fn mentions(&self, tool: Tool) -> bool {
-        self.bundle.listed.iter().any(|entry| entry.tool == "*" || entry.tool == tool.name())
-            || (tool != Tool::Exec && self.bundle.user_permits)
-    }
-
-    fn missing(&self, denial: &mut Denial, call: &ToolCall, kind: RuleKind) {
-        let name = call.tool().name();
-        let file = self.bundle.file.escape_debug().to_string();
-        let (reason, agent, fix) = match kind {
-            RuleKind::NoPath => {
-                let list = if call.tool() == Tool::Write { "fs.write" } else { "fs.read" };
-                let reason = format!("no {list} rule covers {}", denial.object.escape_debug());
-                (reason.clone(), reason, format!("add it, or a directory above it, to {list} in {file}"))
-            }
-            RuleKind::NoCommand => (
-                "no [[exec]] rule matches this command".to_owned(),
-                "no rule matches this command".to_owned(),
-                format!("add an [[exec]] entry whose command is its beginning to {file}"),
-            ),
-            _ => {
-                let listed = self.mentions(call.tool());
-                let reason = if listed {
-                    format!("no rule allows this call of {name}")
-                } else {
-                    format!("tools.allow does not list {name}")
-                };
-                (reason, format!("no rule allows {name}"), format!("add \"{name}\" to tools.allow in {file}"))
-            }
-        };
-        (denial.reason, denial.agent_reason, denial.fix) = (reason, agent, Some(fix));
-    }
-}
-
-/// `context` of a request; see `schema.cedarschema`.
-fn context(call: &ToolCall, exec: Option<&str>) -> Result<Context, String> {
-    let text = |s: &str| Expr::new_string(s.to_owned());
-    let number = |n: u64| Expr::new_long(i64::try_from(n).unwrap_or(i64::MAX));
-    let mut args: Vec<(String, Expr)> = Vec::new();
-    let mut add = |key: &str, value: Expr| args.push((key.to_owned(), value));
-    match call {
-        ToolCall::Read { path, offset, length } => {
-            add("path", text(path.as_str()));
-            add("offset", number(*offset));
-            add("length", number(*length));
-        }
-        ToolCall::Write { path, mode, size } => {
-            add("path", text(path.as_str()));
-            add("mode", text(mode.name()));
-            add("size", number(*size));
-        }
-        ToolCall::List { path, limit } => {
-            add("path", text(path.as_str()));
-            add("limit", number(*limit));
-        }
-        ToolCall::Stat { path } => add("path", text(path.as_str())),
-        ToolCall::Clock => {}
-        ToolCall::Random { length } => add("length", number(*length)),
-        ToolCall::Exec { argv, timeout_ms } => {
-            add("argv", Expr::new_set(argv.iter().map(|a| text(a))));
-            add("argc", number(argv.len() as u64));
-            if let Some(ms) = timeout_ms {
-                add("timeout_ms", number(*ms));
-            }
-        }
-    }
-    let args = Expr::new_record(args).map_err(|e| e.to_string())?;
-    let rule = exec.map(|id| ("rule".to_owned(), text(id)));
-    Context::from_pairs([("args".to_owned(), args)].into_iter().chain(rule)).map_err(|e| e.to_string())
 }

@@ -6,7 +6,6 @@
 use crate::bundle::Rule;
 use crate::path::PathRule;
 use crate::resolve::{Entry, Resolved};
-use cedar_policy::Policy;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -22,10 +21,7 @@ pub(crate) fn digest(policy: &Resolved, rules: &[Rule]) -> String {
     };
     let mut exec: Vec<Value> = policy.exec.iter().map(|(e, _)| json!([e.id, e.command, e.wall_ms])).collect();
     exec.sort_by_key(ToString::to_string);
-    // What this crate generates has one spelling; only what people write must be read for its meaning.
-    let written = !policy.cedar.is_empty();
-    let meaning = |text: &str| if written { cedar(text) } else { Value::String(text.to_owned()) };
-    let mut rules: Vec<Value> = rules.iter().map(|r| json!([r.id, r.kind, meaning(&r.cedar)])).collect();
+    let mut rules: Vec<Value> = rules.iter().map(|r| json!([r.id, r.kind, r.code])).collect();
     rules.sort_by_key(ToString::to_string);
     let by_name = |values: Vec<Value>| {
         let mut values: Vec<Value> = values.into_iter().map(placeless).collect();
@@ -63,7 +59,7 @@ pub(crate) fn digest(policy: &Resolved, rules: &[Rule]) -> String {
     ]);
     let mut text = String::from(DOMAIN);
     canonical(&form, &mut text);
-    Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+    hex(text.as_bytes())
 }
 
 /// A rule without where it is written and why.
@@ -76,14 +72,13 @@ fn placeless(mut rule: Value) -> Value {
     rule
 }
 
-/// A Cedar policy without its spelling.
-fn cedar(text: &str) -> Value {
-    let parsed = Policy::parse(None, text).ok().and_then(|p| p.to_json().ok());
-    parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+/// SHA-256 in hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// JSON with sorted keys and no spaces.
-fn canonical(value: &Value, out: &mut String) {
+pub(crate) fn canonical(value: &Value, out: &mut String) {
     match value {
         Value::Array(list) => {
             out.push('[');

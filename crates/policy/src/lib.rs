@@ -7,14 +7,20 @@
 //!
 //! Nothing here needs a privilege or has an effect other than reading the files named.
 
+mod attempt;
 pub mod bundle;
 mod cedar;
 mod cedar_bounds;
 mod cedar_file;
+pub mod code;
+mod context;
 mod decide;
+mod denial;
 mod diagnostic;
 mod digest;
+mod engine;
 mod extends;
+mod facts;
 pub mod host;
 pub mod language;
 mod load;
@@ -22,7 +28,7 @@ mod mcp_rule;
 mod model;
 mod path;
 mod presets;
-mod attempt;
+mod refusal;
 mod resolve;
 mod rules;
 mod seal;
@@ -32,19 +38,22 @@ mod testing;
 mod text;
 pub mod tool;
 mod verdict;
+mod written;
 
 pub use bundle::{Bundle, BundleError};
 pub use cedar::{CompileError, SCHEMA};
 pub use decide::{Decider, Request};
+pub use denial::{Denial, Fix};
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use attempt::{Access, Attempt, Expect, Http};
+pub use facts::{Counts, Facts};
 pub use load::{CEILING, Ceiling, Options, load, load_with, parse_policy, parse_policy_beneath};
 pub use model::{
-    CeilingEgress, EgressRule, ExecRule, Fs, FsRule, LAYERS, Limits, McpRule, ModelRule, Narrowed, Origin, Policy, RateRule,
-    Require, Scheme, SecretRule, Setting, SocketRule, SyscallAction, SyscallRule, Unreachable,
+    CeilingEgress, EgressRule, ExecRule, Fs, FsRule, LAYERS, Limits, McpRule, ModelRule, Narrowed, Origin, Policy,
+    RateRule, Require, Scheme, SecretRule, Setting, SocketRule, SyscallAction, SyscallRule, Unreachable,
 };
 pub use path::{PathError, PathRule, WorkspacePath};
-pub use attempt::{Access, Attempt, Expect, Http};
 pub use presets::{preset, preset_names};
 pub use source::Trust;
 pub use tool::{ArgError, Effect, Tool, ToolCall};
-pub use verdict::{Denial, Grant, Verdict};
+pub use verdict::{Approval, Grant, Question, Verdict};

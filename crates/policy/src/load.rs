@@ -15,6 +15,8 @@ use crate::seal;
 use crate::source::{self, Folder, Trust};
 use crate::testing;
 use crate::text::file::{CeilingFile, parse, parse_ceiling};
+use crate::written;
+use cedar_policy::Schema;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -122,11 +124,14 @@ fn build(source: SourceText, folder: Option<&Folder>, options: &Options) -> Resu
     let servers = beside.servers(&layers).map_err(Diagnostics)?;
     let ceiling = options.ceiling.as_ref().map(|ceiling| ceiling.0.as_ref());
     let resolved = resolve(&layers, &name, ceiling, servers).map_err(Diagnostics)?;
-    let rules = rules(&resolved, &mut beside).map_err(Diagnostics)?;
+    let schema = cedar::schema().map_err(|e| Diagnostics::from(Diagnostic::of("schema", e.to_string())))?;
+    let written = written(&resolved, &mut beside, &schema).map_err(Diagnostics)?;
+    let rules =
+        cedar::compile(written, &schema).map_err(|e| Diagnostics::from(Diagnostic::of(&name, e.to_string())))?;
     let own = layers.last();
     let sealed = own.and_then(|layer| layer.file.seal.as_ref());
-    if let Some(written) = sealed {
-        seal::check(&source, written, &beside.read)?;
+    if let Some(seal) = sealed {
+        seal::check(&source, seal, &beside.read)?;
     }
     let bundle = bundle(&resolved, rules, &name);
     let tests = own.map_or(&[][..], |layer: &Layer| &layer.file.tests);
@@ -186,16 +191,12 @@ impl Beside<'_> {
     }
 }
 
-fn rules(resolved: &Resolved, beside: &mut Beside<'_>) -> Result<Vec<Rule>, Vec<Diagnostic>> {
+fn written(resolved: &Resolved, beside: &mut Beside<'_>, schema: &Schema) -> Result<Vec<written::Rule>, Vec<Diagnostic>> {
     let mut rules = generate(resolved);
-    if resolved.cedar.is_empty() {
-        return Ok(rules);
-    }
-    let schema = cedar::schema().map_err(|e| vec![Diagnostic::of("schema", e.to_string())])?;
     let mut errors = Vec::new();
     for file in &resolved.cedar {
         let opened = beside.read(file);
-        match opened.map_err(|e| vec![e]).and_then(|source| cedar_file::rules(source, &schema)) {
+        match opened.map_err(|e| vec![e]).and_then(|source| cedar_file::rules(source, schema)) {
             Err(found) => errors.extend(found),
             Ok(found) => {
                 for rule in found {

@@ -136,18 +136,6 @@ impl WorkspacePath {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// `@workspace`, `@workspace/a`, `@workspace/a/b`: the trees this path lies in, itself last.
-    pub(crate) fn trees(&self) -> Vec<String> {
-        let mut trees = vec!["@workspace".to_owned()];
-        let mut at = String::from("@workspace");
-        for part in self.0.split('/').filter(|p| !p.is_empty()) {
-            at.push('/');
-            at.push_str(part);
-            trees.push(at.clone());
-        }
-        trees
-    }
 }
 
 impl std::fmt::Display for WorkspacePath {

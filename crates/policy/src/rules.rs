@@ -5,12 +5,13 @@
 //! that `tools.allow` does not list, but cannot reach past `fs`, `[[exec]]`, `[[egress]]`, a limit, the
 //! host's ceiling or a deny.
 
-use crate::bundle::{ListEntry, Rule, RuleKind};
+use crate::bundle::{ListEntry, RuleKind};
 use crate::cedar::quote;
 use crate::model::{McpRule, Origin};
 use crate::path::PathRule;
 use crate::resolve::{Entry, Resolved};
 use crate::tool::{EGRESS_HTTP, EGRESS_TCP, MODEL_CHAT, Tool};
+use crate::written::Rule;
 
 /// Rules of the lists, in the order of the text, gates last.
 pub(crate) fn generate(policy: &Resolved) -> Vec<Rule> {

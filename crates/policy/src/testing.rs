@@ -1,6 +1,7 @@
 //! Tests of a policy, put to what decides.
 
 use crate::decide::{Decider, Request};
+use crate::facts::Facts;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::Policy;
 use crate::attempt::{Attempt, Expect};
@@ -16,10 +17,11 @@ pub(crate) fn run(policy: &Policy, tests: &[TestText]) -> Result<Vec<Diagnostic>
     let mut failures = Vec::new();
     for test in tests {
         let Attempt::Call { tool, args, .. } = &test.attempt else { continue };
-        let verdict = decider.decide(&Request { tool, args });
+        let verdict = decider.decide(&Request { tool, args, facts: Facts::default() });
         let (got, why) = match &verdict {
             Verdict::Allow(grant) => (Expect::Allow, grant.reason().to_owned()),
             Verdict::Deny(denial) => (Expect::Deny, denial.to_string()),
+            Verdict::Ask(question) => (Expect::Ask, question.to_string()),
         };
         if got != test.expect {
             let want = test.expect.name();

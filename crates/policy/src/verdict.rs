@@ -1,19 +1,21 @@
-//! What a decision is: a [`Grant`], which only the decider can make and which opens the next door, or
-//! a [`Denial`], which says everything anyone needs to know about a refusal.
+//! What a decision is: a [`Grant`], which only the decider can make and which opens the next door, a
+//! [`Denial`], or a [`Question`], which only an approval of the very same action turns into a grant.
 
-use crate::model::Origin;
+use crate::denial::{Denial, one_line};
+use crate::digest;
 use crate::tool::ToolCall;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 /// A decision on one call.
 #[must_use = "a verdict that nobody looks at decides nothing"]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Do it, once, as [`Grant::call`] says it.
     Allow(Grant),
     /// Don't.
     Deny(Denial),
+    /// Don't, unless somebody approves.
+    Ask(Question),
 }
 
 /// Leave for one call.
@@ -64,69 +66,72 @@ impl Grant {
     }
 }
 
-/// A refusal, as the journal and the operator see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Denial {
-    /// `policy`, or `schema` if the arguments do not fit the tool.
-    pub layer: &'static str,
-    /// The rule that denies; `None` means that no rule allows.
-    pub rule: Option<String>,
-    /// Where the rule is written.
-    pub origin: Option<Origin>,
-    /// Why, for the operator; may name files.
-    pub reason: String,
-    /// SHA-256 of the resolved policy, hex.
-    pub policy_digest: String,
-    /// The object in its one spelling.
-    pub object: String,
-    /// Whether any policy could allow it.
-    pub fixable: bool,
-    /// The smallest change that would, for the operator.
-    pub fix: Option<String>,
-    /// Why, without paths of the host and names of files.
-    #[serde(skip)]
-    pub(crate) agent_reason: String,
-    /// Whether the agent may see the rule's id.
-    #[serde(skip)]
-    pub(crate) public_rule: bool,
+/// A call that would be allowed if it were approved. It is used up by its answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Question {
+    pub(crate) grant: Grant,
+    pub(crate) hash: String,
+    pub(crate) rules: Vec<String>,
+    /// The rules, with file and line.
+    pub(crate) reason: String,
 }
 
-impl Denial {
-    /// What the agent is told: no path of the host, no file name.
+impl Question {
+    /// SHA-256 of the canonical action, hex: the policy, the tool, the object and every byte of the arguments.
     #[must_use]
-    pub fn for_agent(&self) -> Value {
-        let rule = self.rule.as_deref().filter(|_| self.public_rule);
-        json!({
-            "error": "denied",
-            "layer": self.layer,
-            "rule": rule,
-            "reason": self.agent_reason,
-            "object": self.object,
-            "policy": self.policy_digest,
-            "fixable": self.fixable,
-        })
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Ids of the rules whose answer turns on the approval, sorted.
+    #[must_use]
+    pub fn rules(&self) -> &[String] {
+        &self.rules
+    }
+
+    /// The rules, with file and line, for whoever is asked.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The call, for whoever is asked. To act on it takes the grant.
+    #[must_use]
+    pub fn call(&self) -> &ToolCall {
+        &self.grant.call
+    }
+
+    /// The denial it comes to if it is not approved; `why` may be seen by the agent.
+    #[must_use]
+    pub fn refused(&self, why: &str) -> Denial {
+        let mut denial =
+            Denial::of("approval", self.grant.object(), why.to_owned(), &self.grant.policy_digest).fixed_by(Vec::new());
+        denial.reason = format!("{why} (asked for by {})", self.reason);
+        denial
     }
 }
 
-/// Text without controls. Quotes stay as they are: an object may be JSON.
-fn one_line(text: &str) -> String {
-    let visible = |c: char| if matches!(c, '"' | '\'' | '\\') { c.to_string() } else { c.escape_debug().to_string() };
-    text.chars().map(visible).collect()
-}
-
-impl std::fmt::Display for Denial {
+impl std::fmt::Display for Question {
     /// One paragraph for the operator.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let rule = self.rule.as_deref().unwrap_or("no rule");
-        write!(f, "denied by {} ({rule}", self.layer)?;
-        if let Some(origin) = &self.origin {
-            write!(f, ", {origin}")?;
-        }
-        write!(f, "): {}: {}", one_line(&self.object), self.reason)?;
-        match &self.fix {
-            Some(fix) => write!(f, "; to allow it, {fix}"),
-            None if self.fixable => Ok(()),
-            None => f.write_str("; no policy can allow it"),
-        }
+        write!(f, "to be approved ({}): {}", self.reason, one_line(&self.grant.object()))
     }
+}
+
+/// Somebody's consent to one action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// The [`Question::hash`] of what was approved.
+    pub hash: String,
+}
+
+/// First bytes of what an action's hash is of; another form gets another line.
+const DOMAIN: &str = "stockade action v1\n";
+
+/// The hash an approval is bound to. The arguments are those of the request: content that a typed call leaves
+/// out is part of what is approved.
+pub(crate) fn action_hash(policy_digest: &str, call: &ToolCall, args: &Value) -> String {
+    let mut text = String::from(DOMAIN);
+    digest::canonical(&json!([policy_digest, call.tool().name(), call.object(), args]), &mut text);
+    digest::hex(text.as_bytes())
 }

@@ -3,9 +3,10 @@
 use crate::support::{allowed, denied, lines};
 use serde_json::json;
 use std::fs;
-use stockade_policy::{Bundle, Decider, Diagnostics, Policy, Request, Verdict, load};
+use stockade_policy::code::Op;
+use stockade_policy::{Bundle, Decider, Diagnostics, Facts, Policy, Request, Verdict, load};
 
-fn with_cedar(toml: &str, cedar: &str) -> Result<Policy, Diagnostics> {
+pub fn with_cedar(toml: &str, cedar: &str) -> Result<Policy, Diagnostics> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("p.toml");
     fs::write(
@@ -21,7 +22,7 @@ fn refused(cedar: &str) -> Vec<String> {
     lines(&with_cedar("[tools]", cedar).expect_err("accepted"))
 }
 
-const OPEN: &str = "[fs]\nwrite = [\"@workspace\"]\n[tools]\nallow = [\"*\"]";
+pub const OPEN: &str = "[fs]\nwrite = [\"@workspace\"]\n[tools]\nallow = [\"*\"]";
 
 #[test]
 fn a_forbid_narrows_and_names_itself() {
@@ -87,6 +88,10 @@ fn an_evaluation_error_denies() {
     let d = denied(&p, "workspace.read", json!({"path": "a", "offset": 1}));
     assert!(d.reason.starts_with("a rule could not be evaluated, so the call is denied: "), "{}", d.reason);
     assert!(d.reason.contains("sum"), "{}", d.reason);
+    assert_eq!(
+        (d.rule.as_deref(), d.origin.unwrap().line, d.fix.as_deref()),
+        (Some("sum"), 1, Some("correct sum at tools.cedar:1"))
+    );
 }
 
 #[test]
@@ -151,16 +156,24 @@ fn depth_and_size_do_not_bring_it_down() {
 fn a_bundle_that_was_changed_is_refused() {
     let p = with_cedar(OPEN, "@id(\"a\") forbid (principal, action == Action::\"clock\", resource);").unwrap();
     let mut bundle = p.bundle();
-    bundle.rules[0].cedar = "permit (principal, action, resource == Nothing::\"x\");".into();
-    assert!(Decider::new(&bundle).is_err());
+    bundle.rules[0].code.when = vec![Op::Context, Op::And];
+    assert_eq!(
+        Decider::new(&bundle).unwrap_err().to_string(),
+        "rule tools.allow[0]: its code has too few or too many operands"
+    );
     let bytes = p.bundle().encode();
+    assert_ne!(Bundle::name(&bundle.encode()), Bundle::name(&bytes), "and it has another name");
+    assert_eq!(Bundle::name(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     assert!(Bundle::decode(&bytes[..bytes.len() - 1]).is_err());
     assert!(Bundle::decode(&[]).is_err());
-    let other = String::from_utf8(bytes).unwrap().replacen("\"version\":1", "\"version\":2", 1);
+    let other = String::from_utf8(bytes).unwrap().replacen("\"version\":2", "\"version\":3", 1);
     assert_eq!(
         Bundle::decode(other.as_bytes()).unwrap_err().to_string(),
-        "policy bundle of version 2; this program reads version 1"
+        "policy bundle of version 3; this program reads version 2"
     );
     let decider = Decider::new(&p.bundle()).unwrap();
-    assert!(matches!(decider.decide(&Request { tool: "clock", args: &json!({}) }), Verdict::Deny(_)));
+    assert!(matches!(
+        decider.decide(&Request { tool: "clock", args: &json!({}), facts: Facts::default() }),
+        Verdict::Deny(_)
+    ));
 }

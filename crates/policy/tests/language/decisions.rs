@@ -20,7 +20,14 @@ fn absent_is_denied_and_says_what_would_allow_it() {
         let d = denied(&p, tool, args);
         assert_eq!((d.rule.clone(), d.fixable), (None, true), "{tool}");
         assert_eq!(d.reason, format!("tools.allow does not list {tool}"));
-        assert_eq!(d.fix.as_deref(), Some(format!("add \"{tool}\" to tools.allow in t.toml").as_str()));
+        let mut fix = format!("add \"{tool}\" to tools.allow in t.toml");
+        match tool {
+            "clock" | "random" => {}
+            "exec" => fix.push_str(" and add an [[exec]] entry whose command is its beginning to t.toml"),
+            "workspace.write" => fix.push_str(" and add it, or a directory above it, to fs.write in t.toml"),
+            _ => fix.push_str(" and add it, or a directory above it, to fs.read in t.toml"),
+        }
+        assert_eq!(d.fix.as_deref(), Some(fix.as_str()));
         assert_eq!(d.policy_digest, p.digest);
     }
 }

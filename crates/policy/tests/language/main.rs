@@ -5,6 +5,7 @@ mod cedar;
 mod decisions;
 mod diagnostics;
 mod files;
+mod moments;
 mod mutations;
 mod shipped;
 mod support;

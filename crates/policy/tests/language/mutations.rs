@@ -1,7 +1,7 @@
 //! Whatever is done to a policy's text, it is accepted or refused with findings; nothing panics.
 
 use serde_json::json;
-use stockade_policy::{Decider, Request, parse_policy};
+use stockade_policy::{Decider, Facts, Request, parse_policy};
 
 const SEEDS: [&str; 3] = [
     include_str!("../../../../policies/examples/log-triage.toml"),
@@ -63,7 +63,11 @@ fn no_mutation_panics() {
             Ok(policy) => {
                 accepted += 1;
                 let decider = Decider::new(&policy.bundle()).unwrap();
-                let _verdict = decider.decide(&Request { tool: "workspace.read", args: &json!({"path": "a"}) });
+                let _verdict = decider.decide(&Request {
+                    tool: "workspace.read",
+                    args: &json!({"path": "a"}),
+                    facts: Facts::default(),
+                });
             }
             Err(findings) => {
                 refused += 1;
@@ -101,8 +105,8 @@ fn arguments_of_any_shape_are_decided() {
         for key in ["path", "content", "length", "argv", "offset", "mode", "limit", "timeout_ms", "\u{1b}"] {
             for value in &values {
                 let args = json!({ "path": "a", "argv": ["/bin/sh"], key: value });
-                let _verdict = decider.decide(&Request { tool, args: &args });
-                let _verdict = decider.decide(&Request { tool, args: value });
+                let _verdict = decider.decide(&Request { tool, args: &args, facts: Facts::default() });
+                let _verdict = decider.decide(&Request { tool, args: value, facts: Facts::default() });
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What the tests share.
 
 use serde_json::Value;
-use stockade_policy::{Bundle, Decider, Denial, Diagnostics, Grant, Policy, Request, Verdict, parse_policy};
+use stockade_policy::{Bundle, Decider, Denial, Diagnostics, Facts, Grant, Policy, Request, Verdict, parse_policy};
 
 /// A policy of `body` on top of the base preset.
 pub fn with_base(body: &str) -> String {
@@ -31,15 +31,20 @@ pub fn lines(findings: &Diagnostics) -> Vec<String> {
 
 /// Decides as the shim does: from the encoded bundle.
 pub fn decide(policy: &Policy, tool: &str, args: Value) -> Verdict {
+    decide_with(policy, tool, args, Facts::default())
+}
+
+pub fn decide_with(policy: &Policy, tool: &str, args: Value, facts: Facts) -> Verdict {
     let bundle = Bundle::decode(&policy.bundle().encode()).unwrap();
     assert_eq!(bundle, policy.bundle());
-    Decider::new(&bundle).unwrap().decide(&Request { tool, args: &args })
+    Decider::new(&bundle).unwrap().decide(&Request { tool, args: &args, facts })
 }
 
 pub fn allowed(policy: &Policy, tool: &str, args: Value) -> Grant {
     match decide(policy, tool, args) {
         Verdict::Allow(grant) => grant,
         Verdict::Deny(denial) => panic!("{denial}"),
+        Verdict::Ask(question) => panic!("{question}"),
     }
 }
 
@@ -47,5 +52,6 @@ pub fn denied(policy: &Policy, tool: &str, args: Value) -> Denial {
     match decide(policy, tool, args) {
         Verdict::Allow(grant) => panic!("{}", grant.reason()),
         Verdict::Deny(denial) => denial,
+        Verdict::Ask(question) => panic!("{question}"),
     }
 }

@@ -1,0 +1,137 @@
+//! A [`Denial`] says everything anyone needs to know about a refusal, and is the same everywhere it shows.
+
+use crate::model::Origin;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// A refusal, as the journal and the operator see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Denial {
+    /// `policy`; `schema` if the arguments do not fit the tool; `limit`; `approval` if nobody gave the one it needs.
+    pub layer: &'static str,
+    /// The rule that denies; `None` means that no rule allows.
+    pub rule: Option<String>,
+    /// Where the rule is written.
+    pub origin: Option<Origin>,
+    /// Why, for the operator; may name files.
+    pub reason: String,
+    /// SHA-256 of the resolved policy, hex.
+    pub policy_digest: String,
+    /// The object in its one spelling.
+    pub object: String,
+    /// Whether any policy could allow it.
+    pub fixable: bool,
+    /// All changes that together would allow it, in one line for the operator.
+    pub fix: Option<String>,
+    /// The same changes, each for itself.
+    pub fixes: Vec<Fix>,
+    /// Why, without paths of the host and names of files.
+    #[serde(skip)]
+    pub(crate) agent_reason: String,
+    /// Whether the agent may see the rule's id.
+    #[serde(skip)]
+    pub(crate) public_rule: bool,
+}
+
+/// One change of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fix {
+    /// What is to be changed: `tools.allow`, `fs.read`, `[[exec]]`, or a rule's id.
+    pub key: String,
+    /// How.
+    pub change: String,
+    /// In which file.
+    pub file: Option<String>,
+    /// In which line, if what is to be changed is there already.
+    pub line: Option<u32>,
+}
+
+impl std::fmt::Display for Fix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let file = self.file.as_deref().map(str::escape_debug);
+        match (file, self.line) {
+            (Some(file), Some(line)) => write!(f, "{} {} at {file}:{line}", self.change, self.key),
+            (Some(file), None) if self.key == EXEC => write!(f, "{} to {file}", self.change),
+            (Some(file), None) => write!(f, "{} to {} in {file}", self.change, self.key),
+            (None, _) => write!(f, "{} {}", self.change, self.key),
+        }
+    }
+}
+
+/// The key of a command's entry.
+pub(crate) const EXEC: &str = "[[exec]]";
+
+impl Denial {
+    /// One by no rule, and for good. A layer of the caller's own says why in words that an agent may see.
+    #[must_use]
+    pub fn of(layer: &'static str, object: String, reason: String, policy_digest: &str) -> Self {
+        Self {
+            layer,
+            rule: None,
+            origin: None,
+            agent_reason: reason.clone(),
+            reason,
+            policy_digest: policy_digest.to_owned(),
+            object,
+            fixable: false,
+            fix: None,
+            fixes: Vec::new(),
+            public_rule: false,
+        }
+    }
+
+    /// The same, with what would allow it.
+    #[must_use]
+    pub fn fixed_by(mut self, fixes: Vec<Fix>) -> Self {
+        self.fixable = true;
+        let texts: Vec<String> = fixes.iter().map(ToString::to_string).collect();
+        self.fix = (!texts.is_empty()).then(|| texts.join(" and "));
+        self.fixes = fixes;
+        self
+    }
+
+    /// What the agent is told: no path of the host, no file name.
+    #[must_use]
+    pub fn for_agent(&self) -> Value {
+        let rule = self.rule.as_deref().filter(|_| self.public_rule);
+        json!({
+            "error": "denied",
+            "layer": self.layer,
+            "rule": rule,
+            "reason": self.agent_reason,
+            "object": self.object,
+            "policy": self.policy_digest,
+            "fixable": self.fixable,
+        })
+    }
+
+    /// The record, for a journal.
+    #[must_use]
+    pub fn record(&self) -> Value {
+        // Strings, numbers and lists of them: serialising cannot fail.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// Text without controls. Quotes stay as they are: an object may be JSON.
+pub(crate) fn one_line(text: &str) -> String {
+    let visible = |c: char| if matches!(c, '"' | '\'' | '\\') { c.to_string() } else { c.escape_debug().to_string() };
+    text.chars().map(visible).collect()
+}
+
+impl std::fmt::Display for Denial {
+    /// One paragraph for the operator.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rule = self.rule.as_deref().unwrap_or("no rule");
+        write!(f, "denied by {} ({rule}", self.layer)?;
+        if let Some(origin) = &self.origin {
+            write!(f, ", {origin}")?;
+        }
+        write!(f, "): {}: {}", one_line(&self.object), self.reason)?;
+        match &self.fix {
+            Some(fix) => write!(f, "; to allow it, {fix}"),
+            None if self.fixable => Ok(()),
+            None => f.write_str("; no policy can allow it"),
+        }
+    }
+}
