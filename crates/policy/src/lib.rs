@@ -15,6 +15,7 @@ mod decide;
 mod diagnostic;
 mod digest;
 mod extends;
+pub mod host;
 mod load;
 mod model;
 mod path;
