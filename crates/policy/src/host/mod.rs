@@ -14,7 +14,7 @@ mod pattern;
 mod url_path;
 
 #[cfg(test)]
-mod spellings;
+pub(crate) mod spellings;
 #[cfg(test)]
 mod tests;
 

@@ -217,7 +217,7 @@ impl Mapper<'_> {
         let mixed = "it is of more than one type";
         match (node.target, &node.any, &node.one) {
             (Some(target), None, None) if alone => self.schema(target, at),
-            (None, None, None) => Err("its schema does not say its type"),
+            (None, None, None) if alone => Err("its schema does not say its type"),
             (None, Some(branches), None) | (None, None, Some(branches)) if alone => {
                 let mut found: Option<ArgType> = None;
                 let mut nullable = false;

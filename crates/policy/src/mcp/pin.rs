@@ -126,7 +126,7 @@ pub(super) fn canonical(value: &Value, out: &mut String) {
 fn number(n: &Number) -> String {
     match n.as_f64() {
         // Doubles print whole numbers without an exponent; below 2^53 each is exact.
-        Some(f) if f == 0.0 => "0".to_owned(),
+        Some(0.0) => "0".to_owned(),
         Some(f) if n.is_f64() && f.fract() == 0.0 && f.abs() < 9_007_199_254_740_992.0 => format!("{f:.0}"),
         _ => n.to_string(),
     }

@@ -361,7 +361,10 @@ fn names(value: &Value, at: &At<'_>) -> Result<Vec<String>, ReadError> {
 }
 
 fn count(value: &Value, at: &At<'_>) -> Result<u64, ReadError> {
-    value.as_u64().ok_or_else(|| ReadError::at(at, "must be a whole number, not negative"))
+    // `1.0` is whole to JSON Schema.
+    let whole = |f: &f64| f.fract() == 0.0 && (0.0..9_007_199_254_740_992.0).contains(f);
+    let found = value.as_u64().or_else(|| value.as_f64().filter(whole).and_then(|f| format!("{f:.0}").parse().ok()));
+    found.ok_or_else(|| ReadError::at(at, "must be a whole number, not negative"))
 }
 
 fn number(value: &Value, at: &At<'_>) -> Result<Number, ReadError> {
