@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Records and sets within one another.
 const MAX_DEPTH: usize = 12;
+/// Schemas on the way to an argument, references and branches counted.
+const MAX_PATH: usize = 48;
 /// Fields of one tool, nested ones counted; `$defs` that use each other twice multiply.
 const MAX_FIELDS: usize = 512;
 /// Schemas that are looked at for one tool; branches that use each other multiply.
@@ -39,6 +41,20 @@ pub struct Fields {
     pub(super) hidden: BTreeSet<String>,
     /// Whether a call may use names of its own choice, which no policy sees.
     pub open: bool,
+}
+
+impl Fields {
+    /// How many there are, those of nested records counted.
+    pub(super) fn count(&self) -> usize {
+        let within = |mut arg: &ArgType| loop {
+            match arg {
+                ArgType::Set(items) => arg = items,
+                ArgType::Record(fields) => break fields.count(),
+                _ => break 0,
+            }
+        };
+        self.fields.values().map(|(arg, _)| 1 + within(arg)).sum()
+    }
 }
 
 impl ArgType {
@@ -147,7 +163,7 @@ impl Mapper<'_> {
         if self.path.contains(&id) {
             return Err("it is recursive, and Cedar's types are not");
         }
-        if self.path.len() >= MAX_DEPTH {
+        if at.depth() > MAX_DEPTH || self.path.len() >= MAX_PATH {
             return Err("it is nested too deeply for a policy");
         }
         self.steps = self.steps.checked_sub(1).ok_or("its schema is too large for a policy")?;

@@ -236,3 +236,25 @@ fn names_are_only_names() {
     assert!(strict_json(b"{\"a\":1,\"\\u0061\":2}").unwrap_err().message.starts_with("/a: this key comes twice"));
     assert!(strict_json(b"{} {}").is_err() && strict_json(b"1e999").is_err());
 }
+
+#[test]
+fn the_largest_server_loads() {
+    // Each tool doubles its way to as many fields as there may be, from few bytes.
+    let mut defs = serde_json::Map::new();
+    for n in 0..8 {
+        let below = json!({"$ref": format!("#/$defs/d{}", n + 1)});
+        defs.insert(format!("d{n}"), json!({"type": "object", "properties": {"l": below, "r": below}}));
+    }
+    defs.insert("d8".into(), json!({"type": "string"}));
+    let schema = json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": defs});
+    let tools: Vec<Value> =
+        (0..MAX_TOOLS).map(|n| json!({"name": format!("t{n}"), "inputSchema": schema.clone()})).collect();
+    let started = Instant::now();
+    let page = read_tools(json!({"tools": tools}).to_string().as_bytes()).unwrap();
+    let count = page.tools[0].args_type().count();
+    assert_eq!(count, 511);
+    let error = McpServer::new("s", page.tools.clone()).unwrap_err();
+    assert!(error.message.starts_with("its tools have 130816 arguments"), "{error}");
+    schema_of(McpServer::new("s", page.tools.into_iter().take(8192 / count).collect()).unwrap());
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+}

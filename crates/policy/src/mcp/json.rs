@@ -66,6 +66,14 @@ impl std::fmt::Display for At<'_> {
 }
 
 impl At<'_> {
+    /// Steps from the root.
+    pub(super) fn depth(&self) -> usize {
+        match self {
+            Self::Root => 0,
+            Self::Key(parent, _) | Self::Index(parent, _) => parent.depth() + 1,
+        }
+    }
+
     /// For a message: the pointer, or words for the whole.
     pub(super) fn words(&self) -> String {
         match self {

@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 
 /// Most tools of one server.
 pub const MAX_TOOLS: usize = 256;
+/// Arguments that all tools of one server may have for policies, nested ones counted. Cedar's time to load a
+/// schema grows with them.
+const MAX_SERVER_FIELDS: usize = 8192;
 /// Longest name of a tool in bytes (MCP 2025-11-25, Tools, Tool Names).
 pub const MAX_TOOL_NAME: usize = 128;
 /// Longest name of a server in bytes.
@@ -189,8 +192,8 @@ impl McpServer {
     /// A server under the name a policy gives it, with the tools of all its pages.
     ///
     /// # Errors
-    /// [`ReadError`] for a name that is not 1 to 64 of `a-z 0-9 - _`, over [`MAX_TOOLS`] tools, or a name
-    /// that comes twice.
+    /// [`ReadError`] for a name that is not 1 to 64 of `a-z 0-9 - _`, over [`MAX_TOOLS`] tools, a name that
+    /// comes twice, or over 8,192 arguments in all.
     pub fn new(name: &str, tools: Vec<McpTool>) -> Result<Self, ReadError> {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
         if name.is_empty() || name.len() > MAX_SERVER_NAME || !name.bytes().all(plain) {
@@ -202,6 +205,11 @@ impl McpServer {
             return Err(ReadError::whole(format!("{} tools; at most {MAX_TOOLS} are taken", tools.len())));
         }
         unique(&tools)?;
+        let fields: usize = tools.iter().map(|tool| tool.fields.count()).sum();
+        if fields > MAX_SERVER_FIELDS {
+            let message = format!("its tools have {fields} arguments; at most {MAX_SERVER_FIELDS} are taken");
+            return Err(ReadError::whole(message));
+        }
         Ok(Self { name: name.to_owned(), tools })
     }
 

@@ -3,7 +3,7 @@
 //! A server is not trusted, and neither is what it says of its tools. [`read_tools`] takes a list whole or
 //! refuses it. [`check_args`] holds a call against the tool's `inputSchema` before anything is decided and
 //! gives what Cedar sees of it. A policy cannot decide on what it does not see: [`McpTool::unmapped`] names
-//! those arguments, [`McpTool::unchecked`] the keywords that are not enforced. [`pin`] tells whether a tool
+//! those arguments, [`McpTool::unchecked`] the keywords that are not enforced. [`pin()`] tells whether a tool
 //! is still the one that was looked at.
 //!
 //! The protocol is that of revision 2025-11-25, server features, Tools.

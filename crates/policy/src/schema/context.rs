@@ -1,5 +1,6 @@
 //! The context of a decision: a call's arguments, and what Stockade says of the moment.
 
+use crate::host::{Endpoint, Method, UrlPath};
 use crate::tool::ToolCall;
 use cedar_policy::{Context, RestrictedExpression as Expr};
 
@@ -99,6 +100,36 @@ pub fn args(call: &ToolCall) -> Result<Expr, String> {
             fields
         }
     })
+}
+
+fn of(endpoint: &Endpoint) -> [Field; 2] {
+    [("host", text(&endpoint.host.to_string())), ("port", count(u64::from(endpoint.port)))]
+}
+
+/// `context.args` of `egress.http`; its resource is `Host::"ENDPOINT"`. The scheme is `http` or `https`.
+///
+/// # Errors
+/// Cedar's account.
+pub fn http_args(scheme: &str, to: &Endpoint, method: &Method, path: &UrlPath) -> Result<Expr, String> {
+    let what = [("scheme", text(scheme)), ("method", text(method.as_str())), ("path", text(path.as_str()))];
+    record(of(to).into_iter().chain(what))
+}
+
+/// `context.args` of `egress.tcp`; its resource is `Host::"ENDPOINT"`.
+///
+/// # Errors
+/// Cedar's account.
+pub fn tcp_args(to: &Endpoint) -> Result<Expr, String> {
+    record(of(to))
+}
+
+/// `context.args` of `model.chat`; its resource is `Model::"MODEL"`. `max_tokens` is the most the answer may have,
+/// if the request bounds it.
+///
+/// # Errors
+/// Cedar's account.
+pub fn chat_args(model: &str, max_tokens: Option<u64>) -> Result<Expr, String> {
+    record([("model", text(model))].into_iter().chain(max_tokens.map(|n| ("max_tokens", count(n)))))
 }
 
 /// A whole context, for `args` of a built-in tool, of an effect, or of an MCP tool

@@ -12,7 +12,7 @@ mod text;
 mod tests;
 
 pub use builtin::{Action, Arg, EFFECTS, Resource, action, actions};
-pub use context::{Calls, Common, Now, args, context};
+pub use context::{Calls, Common, Now, args, chat_args, context, http_args, tcp_args};
 pub use text::schema_text;
 
 /// The schema without MCP servers.

@@ -75,6 +75,26 @@ fn every_call_conforms() {
 }
 
 #[test]
+fn every_effect_conforms() {
+    let to = "[2001:db8::1]:443".parse().unwrap();
+    let (method, path) =
+        (crate::host::Method::from_call("get").unwrap(), crate::host::UrlPath::from_call("/%61").unwrap());
+    let args = [
+        ("egress.http", http_args("https", &to, &method, &path)),
+        ("egress.tcp", tcp_args(&to)),
+        ("model.chat", chat_args("small", None)),
+        ("model.chat", chat_args("small", Some(u64::MAX))),
+    ];
+    for effect in &EFFECTS {
+        assert!(args.iter().any(|(name, _)| *name == effect.name), "no call of {}", effect.name);
+    }
+    for (name, args) in args {
+        let effect = EFFECTS.iter().find(|e| e.name == name).unwrap();
+        conforms(effect, args.unwrap(), &COMMON).unwrap();
+    }
+}
+
+#[test]
 fn what_does_not_conform_is_noticed() {
     let call = ToolCall::parse(Tool::Read, &json!({"path": "a"})).unwrap();
     assert!(conforms(action(Tool::Stat), args(&call).unwrap(), &COMMON).is_err());
