@@ -3,6 +3,7 @@
 use crate::bundle::RuleKind;
 use crate::cedar_bounds::{Excess, MAX_NESTING, MAX_TOKENS, excess};
 use crate::diagnostic::{Diagnostic, Place, SourceText};
+use crate::host::Endpoint;
 use crate::path::PathRule;
 use crate::tool::Tool;
 use crate::written::Rule;
@@ -98,6 +99,11 @@ fn unmatched(literal: &EntityUid) -> Option<String> {
             Ok(PathRule::Host(_)) => None,
             _ => Some("a Program is an absolute, canonical path, as in Program::\"/usr/bin/git\"".to_owned()),
         },
+        "Host" => match id.parse::<Endpoint>() {
+            Ok(endpoint) if endpoint.to_string() == id => None,
+            Ok(endpoint) => Some(format!("a Host is in canonical form; write Host::\"{endpoint}\"")),
+            Err(e) => Some(format!("a Host is a host and a port, as in Host::\"api.github.com:443\": {e}")),
+        },
         "Tool" if Tool::from_name(id).is_none() => Some("there is no such tool".to_owned()),
         _ => None,
     }
@@ -127,5 +133,21 @@ fn finding(source: &Arc<SourceText>, error: &(impl Labelled + ?Sized), what: &st
     match error.help().map(|h| h.to_string()).or(marked) {
         Some(help) => found.help(help),
         None => found.help("`stockade` validates Cedar against crates/policy/src/schema.cedarschema"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_no_call_has_is_told() {
+        let help = |text: &str| unmatched(&text.parse().unwrap());
+        assert_eq!(help("Host::\"api.github.com:443\""), None);
+        assert_eq!(help("Host::\"[::1]:443\""), None);
+        let found = help("Host::\"API.github.com.:443\"").unwrap();
+        assert_eq!(found, "a Host is in canonical form; write Host::\"api.github.com:443\"");
+        assert!(help("Host::\"0x7f.1:80\"").unwrap().contains("write Host::\"127.0.0.1:80\""));
+        assert!(help("Host::\"api.github.com\"").unwrap().contains("a host and a port"));
     }
 }

@@ -4,6 +4,9 @@
 //! So a rule and a call compare by their bytes, and no other spelling of a denied host gets past it.
 //! Whoever dials must dial the canonical form and nothing else: some forms here (IPv4-mapped IPv6, NAT64)
 //! become the IPv4 address that is reached, and only then is what was decided also what happens.
+//!
+//! A name says nothing of where it leads: whoever resolves it must put every address to [`class()`] and dial one
+//! that passed, without asking the resolver again.
 
 mod address;
 mod class;
@@ -14,7 +17,7 @@ mod pattern;
 mod url_path;
 
 #[cfg(test)]
-mod spellings;
+pub(crate) mod spellings;
 #[cfg(test)]
 mod tests;
 

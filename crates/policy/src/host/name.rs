@@ -73,7 +73,7 @@ impl std::fmt::Display for Host {
 pub enum HostError {
     /// Nothing there.
     Empty,
-    /// Over 1,024 bytes of text, over [`MAX_NAME`] of name, or a label over [`MAX_LABEL`].
+    /// Over 1,024 bytes of text, over 253 of name, or a label over 63.
     TooLong(usize),
     /// A character no host has, a control character or a space.
     Character(char),

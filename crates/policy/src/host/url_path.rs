@@ -20,7 +20,7 @@ as_text!(UrlPath, UrlPath::from_policy);
 pub enum PathFault {
     /// It does not begin with `/`.
     NotAbsolute,
-    /// Over [`MAX_URL_PATH`] bytes, in its canonical spelling.
+    /// Over 8,000 bytes, in its canonical spelling.
     TooLong(usize),
     /// A segment is `.` or `..`, encoded or not, or is that before a `;`.
     DotSegment,
