@@ -38,6 +38,10 @@ pub struct Bundle {
     pub egress: Vec<EgressRule>,
     /// Places outside that the host's ceiling lets policies reach, if it says.
     pub ceiling_egress: Option<Vec<CeilingEgress>>,
+    /// MCP servers with their approved `tools/list`, as JSON text.
+    pub mcp: Vec<(String, String)>,
+    /// Models that may be asked for, by endpoint; `*` is any.
+    pub models: Vec<(String, Vec<String>)>,
     /// Directories and files of the workspace nobody may touch, relative to its root. The decision
     /// covers them by name; the shim must not reach them through a symbolic link either.
     pub workspace_deny: Vec<String>,

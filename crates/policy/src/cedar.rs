@@ -1,12 +1,12 @@
 //! Cedar policies, their schema, and strict validation: where text becomes rules.
 
+use crate::mcp::McpServer;
+use crate::schema::{HOUSE, actions, schema_text};
+use std::borrow::Cow;
 use crate::bundle::Rule;
 use crate::code::encode;
 use crate::written;
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
-
-/// The schema every policy is validated against.
-pub const SCHEMA: &str = include_str!("schema.cedarschema");
 
 /// Why rules do not make a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +38,13 @@ impl std::fmt::Display for CompileError {
 
 impl std::error::Error for CompileError {}
 
-pub(crate) fn schema() -> Result<Schema, CompileError> {
-    match Schema::from_cedarschema_str(SCHEMA) {
+/// The schema that policies are validated against, with the tools of these servers.
+pub(crate) fn schema(servers: &[McpServer]) -> Result<Schema, CompileError> {
+    let text = match servers {
+        [] => Cow::Borrowed(HOUSE),
+        _ => Cow::Owned(schema_text(&actions().copied().collect::<Vec<_>>(), servers)),
+    };
+    match Schema::from_cedarschema_str(&text) {
         Ok((schema, _)) => Ok(schema),
         Err(e) => Err(CompileError::internal(&e.to_string())),
     }

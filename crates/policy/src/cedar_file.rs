@@ -61,7 +61,7 @@ pub(crate) fn rules(source: SourceText, schema: &Schema) -> Result<Vec<Rule>, Ve
 
 fn rule(source: &SourceText, place: &Place, number: usize, policy: &Policy) -> Result<Rule, Diagnostic> {
     let annotated = policy.annotation("id");
-    let taken = ["tools.", "fs.", "exec.", "gate.", "preset:"];
+    let taken = ["tools.", "fs.", "exec.", "egress.", "limits.", "ask.", "gate.", "ceiling.", "preset:"];
     let plain = |id: &str| {
         id.len() <= 64
             && id.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -132,7 +132,7 @@ fn finding(source: &Arc<SourceText>, error: &(impl Labelled + ?Sized), what: &st
     let marked = label.and_then(|l| l.label().map(str::to_owned));
     match error.help().map(|h| h.to_string()).or(marked) {
         Some(help) => found.help(help),
-        None => found.help("`stockade` validates Cedar against crates/policy/src/schema.cedarschema"),
+        None => found.help("the types of calls: stockade policy schema --cedar"),
     }
 }
 

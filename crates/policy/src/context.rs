@@ -1,16 +1,16 @@
-//! `context` of a request; see `schema.cedarschema`.
+//! `context` of a request; see the schema (`stockade policy schema --cedar`).
 
 use crate::engine::Record;
 use crate::facts::{Facts, Moment};
+use crate::host::{Endpoint, Method, UrlPath};
 use crate::tool::ToolCall;
 use cedar_policy_core::ast::Value;
 use std::sync::Arc;
 
-/// The context of a call; `rule` is the id of the `[[exec]]` entry it matches. The arguments of a command are a
-/// set that is costly to make: `argv` says whether some rule looks at it.
-pub(crate) fn context(call: &ToolCall, rule: Option<&str>, facts: &Facts, argv: bool) -> Arc<Record> {
+/// The context of a call with these arguments; `rule` is the id of the entry of the policy it matches.
+pub(crate) fn context(args: Value, rule: Option<&str>, facts: &Facts) -> Arc<Record> {
     let mut context = Record::new();
-    context.insert("args".into(), args(call, argv));
+    context.insert("args".into(), args);
     context.insert("approved".into(), Value::from(facts.approved));
     context.insert("calls".into(), calls(facts));
     context.insert("now".into(), now(facts.now));
@@ -50,7 +50,9 @@ fn now(unix: u64) -> Value {
     record([("hour", number(hour)), ("minute", number(minute)), ("unix", number(unix)), ("weekday", number(weekday))])
 }
 
-fn args(call: &ToolCall, with_argv: bool) -> Value {
+/// Arguments of a built-in tool. Those of a command are a set that is costly to make: `argv` says whether some
+/// rule looks at it.
+pub(crate) fn tool_args(call: &ToolCall, argv: bool) -> Value {
     match call {
         ToolCall::Read { path, offset, length } => {
             record([("length", number(*length)), ("offset", number(*offset)), ("path", Value::from(path.as_str()))])
@@ -62,13 +64,36 @@ fn args(call: &ToolCall, with_argv: bool) -> Value {
         ToolCall::Stat { path } => record([("path", Value::from(path.as_str()))]),
         ToolCall::Clock => record([]),
         ToolCall::Random { length } => record([("length", number(*length))]),
-        ToolCall::Exec { argv, timeout_ms } => {
-            let mut args = vec![("argc", number(argv.len() as u64))];
-            if with_argv {
-                args.push(("argv", Value::set(argv.iter().map(|a| Value::from(a.as_str())), None)));
+        ToolCall::Exec { argv: words, timeout_ms } => {
+            let mut args = vec![("argc", number(words.len() as u64))];
+            if argv {
+                args.push(("argv", Value::set(words.iter().map(|a| Value::from(a.as_str())), None)));
             }
             args.extend(timeout_ms.map(|ms| ("timeout_ms", number(ms))));
             Value::record(args, None)
         }
     }
+}
+
+/// Arguments of an HTTP request.
+pub(crate) fn http_args(scheme: &str, to: &Endpoint, method: &Method, path: &UrlPath) -> Value {
+    record([
+        ("host", Value::from(to.host.to_string())),
+        ("method", Value::from(method.as_str())),
+        ("path", Value::from(path.as_str())),
+        ("port", number(to.port.into())),
+        ("scheme", Value::from(scheme)),
+    ])
+}
+
+/// Arguments of a TCP connection.
+pub(crate) fn tcp_args(to: &Endpoint) -> Value {
+    record([("host", Value::from(to.host.to_string())), ("port", number(to.port.into()))])
+}
+
+/// Arguments of a chat with a model.
+pub(crate) fn chat_args(model: &str, max_tokens: Option<u64>) -> Value {
+    let mut args = vec![("model", Value::from(model))];
+    args.extend(max_tokens.map(|most| ("max_tokens", number(most))));
+    Value::record(args, None)
 }

@@ -6,16 +6,16 @@
 use crate::bundle::Bundle;
 use crate::cedar::CompileError;
 use crate::code::Names;
-use crate::context::{approved, context};
-use crate::denial::Denial;
-use crate::engine::{Engine, Outcome, Query, Record, Resource};
+use crate::context::{approved, context, tool_args};
+use crate::engine::{Engine, Outcome, Query, Resource};
 use crate::facts::Facts;
+use crate::mcp::{McpServer, read_tools};
+use crate::schema::{self, actions};
 use crate::tool::{Tool, ToolCall};
 use crate::verdict::{Approval, Grant, Question, Verdict, action_hash};
-use cedar_policy_core::ast::{Eid, EntityType, EntityUID};
+use cedar_policy_core::ast::{Eid, EntityType, EntityUID, Value as Cedar};
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// What is to be decided.
 #[derive(Debug, Clone, Copy)]
@@ -32,10 +32,11 @@ pub struct Request<'a> {
 #[derive(Debug)]
 pub struct Decider {
     engine: Engine,
-    names: Kinds,
-    actions: HashMap<Tool, EntityUID>,
+    kinds: Kinds,
+    actions: HashMap<String, EntityUID>,
     /// Places in `bundle.exec`, by program.
     commands: HashMap<String, Vec<usize>>,
+    pub(crate) servers: Vec<McpServer>,
     pub(crate) bundle: Bundle,
 }
 
@@ -44,6 +45,36 @@ struct Kinds {
     path: EntityType,
     program: EntityType,
     tool: EntityType,
+    host: EntityType,
+    model: EntityType,
+    server: EntityType,
+}
+
+/// An effect that is decided, whatever asks for it.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    /// Cedar's action: a tool's name, or that of another effect.
+    pub action: &'a str,
+    /// What it acts on.
+    pub kind: schema::Resource,
+    /// Of an MCP call: the server is what it acts on.
+    pub server: bool,
+    /// The id of what it acts on.
+    pub id: &'a str,
+    /// The object in its one spelling, for records.
+    pub object: &'a str,
+    pub args: Cedar,
+    /// The id of the entry of the policy that it matches.
+    pub rule: Option<&'a str>,
+}
+
+/// What the engine said, once or twice.
+#[derive(Debug)]
+pub(crate) enum Judged {
+    Allowed(Outcome),
+    /// Before and after an approval.
+    Asks(Outcome, Outcome),
+    Denied(Outcome),
 }
 
 impl Decider {
@@ -55,10 +86,20 @@ impl Decider {
         let mut names = Names::default();
         let mut kind = |name: &str| names.kind(name).map_err(|e| CompileError::internal(&e.to_string()));
         let (agent, action) = (kind("Agent")?, kind("Action")?);
-        let kinds = Kinds { path: kind("Path")?, program: kind("Program")?, tool: kind("Tool")? };
+        let kinds = Kinds {
+            path: kind("Path")?,
+            program: kind("Program")?,
+            tool: kind("Tool")?,
+            host: kind("Host")?,
+            model: kind("Model")?,
+            server: kind("McpServer")?,
+        };
+        let servers = bundle.mcp.iter().map(|(name, list)| server(name, list)).collect::<Result<Vec<_>, _>>()?;
         let uid = |kind: &EntityType, id: &str| EntityUID::from_components(kind.clone(), Eid::new(id), None);
-        let actions: HashMap<Tool, EntityUID> =
-            Tool::ALL.into_iter().map(|tool| (tool, uid(&action, tool.name()))).collect();
+        let own = actions().map(|action| action.name.to_owned());
+        let theirs = servers.iter().flat_map(|server| server.tools().iter().map(|tool| server.action(tool)));
+        let actions: HashMap<String, EntityUID> =
+            own.chain(theirs).map(|name| (name.clone(), uid(&action, &name))).collect();
         let all: Vec<EntityUID> = actions.values().cloned().collect();
         let codes = bundle.rules.iter().map(|rule| &rule.code);
         let engine = Engine::new(codes, &uid(&agent, &bundle.policy), &all, &mut names).map_err(|(number, e)| {
@@ -71,7 +112,7 @@ impl Decider {
                 commands.entry(program.clone()).or_default().push(at);
             }
         }
-        Ok(Self { engine, names: kinds, actions, commands, bundle: bundle.clone() })
+        Ok(Self { engine, kinds, actions, commands, servers, bundle: bundle.clone() })
     }
 
     /// The bundle it was made of.
@@ -87,7 +128,7 @@ impl Decider {
         };
         match ToolCall::parse(tool, request.args) {
             Ok(call) => self.decide_call(call, request),
-            Err(error) => Verdict::Deny(self.misfit(tool, &error)),
+            Err(error) => Verdict::Deny(self.misfit(tool.name(), &error)),
         }
     }
 
@@ -95,7 +136,7 @@ impl Decider {
     ///
     /// # Errors
     /// The denial it comes to otherwise.
-    pub fn approve(&self, question: Question, approval: &Approval) -> Result<Grant, Denial> {
+    pub fn approve(&self, question: Question, approval: &Approval) -> Result<Grant, crate::Denial> {
         if question.grant.policy_digest != self.bundle.digest {
             return Err(question.refused("the call was asked about under another policy"));
         }
@@ -107,21 +148,63 @@ impl Decider {
 
     fn decide_call(&self, call: ToolCall, request: &Request<'_>) -> Verdict {
         let exec = self.matching_exec(&call);
-        let argv = call.tool() == Tool::Exec
-            && self.actions.get(&Tool::Exec).is_some_and(|action| self.engine.mentions(action, "argv"));
-        let context = context(&call, exec.as_deref(), &request.facts, argv);
-        let first = self.ask(&call, &context);
+        let (tool, object) = (call.tool(), call.object());
+        let argv = self.actions.get(tool.name()).is_some_and(|action| self.engine.mentions(action, "argv"));
+        let program = match &call {
+            ToolCall::Exec { argv, .. } => argv.first().map(String::as_str),
+            _ => None,
+        };
+        let asked = Asked {
+            action: tool.name(),
+            kind: schema::action(tool).resource,
+            server: false,
+            id: program.unwrap_or(&object),
+            object: &object,
+            args: tool_args(&call, argv),
+            rule: exec.as_deref(),
+        };
+        match self.judge(&asked, &request.facts) {
+            Judged::Allowed(outcome) => Verdict::Allow(self.grant(call, exec, &outcome)),
+            Judged::Asks(before, after) => {
+                Verdict::Ask(self.question(call, exec, request.args, &before, &after))
+            }
+            Judged::Denied(outcome) => Verdict::Deny(self.denial(&asked, &outcome)),
+        }
+    }
+
+    /// Puts an effect to the engine, and again as approved if an approval could turn it.
+    pub(crate) fn judge(&self, asked: &Asked<'_>, facts: &Facts) -> Judged {
+        let context = context(asked.args.clone(), asked.rule, facts);
+        let first = self.ask(asked, &context);
         if first.allowed() {
-            return Verdict::Allow(self.grant(call, exec, &first));
+            return Judged::Allowed(first);
         }
         // Denied as it is, but not if somebody approves: a second look. What cannot be evaluated is not asked about.
-        if first.asks && first.failures.is_empty() && !request.facts.approved {
-            let second = self.ask(&call, &approved(&context));
+        if first.asks && first.failures.is_empty() && !facts.approved {
+            let second = self.ask(asked, &approved(&context));
             if second.allowed() {
-                return Verdict::Ask(self.question(call, exec, request.args, &first, &second));
+                return Judged::Asks(first, second);
             }
         }
-        Verdict::Deny(self.denial(&call, exec.as_deref(), &first))
+        Judged::Denied(first)
+    }
+
+    fn ask(&self, asked: &Asked<'_>, context: &std::sync::Arc<crate::engine::Record>) -> Outcome {
+        let Some(action) = self.actions.get(asked.action) else { return Outcome::default() };
+        let (kind, is_path) = match (asked.server, asked.kind) {
+            (true, _) => (&self.kinds.server, false),
+            (_, schema::Resource::Path) => (&self.kinds.path, true),
+            (_, schema::Resource::Program) => (&self.kinds.program, false),
+            (_, schema::Resource::Tool) => (&self.kinds.tool, false),
+            (_, schema::Resource::Host) => (&self.kinds.host, false),
+            (_, schema::Resource::Model) => (&self.kinds.model, false),
+        };
+        // `@workspace`, `@workspace/a`, … but not the path itself.
+        let above: Vec<&str> = match is_path {
+            true => asked.id.match_indices('/').filter_map(|(at, _)| asked.id.get(..at)).collect(),
+            false => Vec::new(),
+        };
+        self.engine.evaluate(&Query { action, resource: Resource { kind, id: asked.id, above: &above }, context })
     }
 
     /// The longest `[[exec]]` command the call begins with; the first of equals.
@@ -132,34 +215,21 @@ impl Decider {
         matching.max_by_key(|rule| rule.command.len()).map(|rule| rule.id.clone())
     }
 
-    fn ask(&self, call: &ToolCall, context: &Arc<Record>) -> Outcome {
-        let tool = call.tool();
-        let Some(action) = self.actions.get(&tool) else { return Outcome::default() };
-        let about =
-            |kind, id, above| self.engine.evaluate(&Query { action, resource: Resource { kind, id, above }, context });
-        match (call, call.path()) {
-            (ToolCall::Exec { argv, .. }, _) => {
-                about(&self.names.program, argv.first().map_or("", String::as_str), &[])
-            }
-            (_, None) => about(&self.names.tool, tool.name(), &[]),
-            (_, Some(path)) => {
-                let id = path.to_string();
-                // `@workspace`, `@workspace/a`, … but not the path itself.
-                let above: Vec<&str> = id.match_indices('/').filter_map(|(at, _)| id.get(..at)).collect();
-                about(&self.names.path, &id, &above)
-            }
-        }
+    fn grant(&self, call: ToolCall, exec: Option<String>, outcome: &Outcome) -> Grant {
+        let rules = self.permitting(call.tool().name(), outcome);
+        let reason = format!("allowed by {}", self.describe(&rules));
+        Grant { call, rules, exec, reason, policy_digest: self.bundle.digest.clone() }
     }
 
-    fn grant(&self, call: ToolCall, exec: Option<String>, outcome: &Outcome) -> Grant {
+    /// Ids of the rules that allow an action.
+    pub(crate) fn permitting(&self, action: &str, outcome: &Outcome) -> Vec<String> {
         let mut rules = self.ids(&outcome.permits);
-        if call.tool() == Tool::Exec {
+        if action == Tool::Exec.name() {
             rules.extend(self.listing(Tool::Exec));
         }
         rules.sort();
         rules.dedup();
-        let reason = format!("allowed by {}", self.describe(&rules));
-        Grant { call, rules, exec, reason, policy_digest: self.bundle.digest.clone() }
+        rules
     }
 
     fn question(
@@ -170,15 +240,21 @@ impl Decider {
         before: &Outcome,
         after: &Outcome,
     ) -> Question {
+        let rules = self.asking(before, after);
+        let hash = action_hash(&self.bundle.digest, &call, args);
+        let reason = self.describe(&rules);
+        Question { grant: self.grant(call, exec, after), hash, rules, reason }
+    }
+
+    /// Ids of the rules whose answer turns on an approval.
+    pub(crate) fn asking(&self, before: &Outcome, after: &Outcome) -> Vec<String> {
         let only = |these: &[usize], those: &[usize]| -> Vec<usize> {
             these.iter().copied().filter(|rule| !those.contains(rule)).collect()
         };
         let mut rules = self.ids(&only(&before.forbids, &after.forbids));
         rules.extend(self.ids(&only(&after.permits, &before.permits)));
         rules.sort();
-        let hash = action_hash(&self.bundle.digest, &call, args);
-        let reason = self.describe(&rules);
-        Question { grant: self.grant(call, exec, after), hash, rules, reason }
+        rules
     }
 
     fn ids(&self, rules: &[usize]) -> Vec<String> {
@@ -192,7 +268,7 @@ impl Decider {
     }
 
     /// Rules with their places and reasons.
-    fn describe(&self, ids: &[String]) -> String {
+    pub(crate) fn describe(&self, ids: &[String]) -> String {
         let one = |id: &String| {
             let rule = self.bundle.rules.iter().find(|rule| rule.id == *id);
             let listed = self.bundle.listed.iter().find(|entry| entry.id == *id).map(|entry| &entry.origin);
@@ -206,4 +282,9 @@ impl Decider {
         };
         ids.iter().map(one).collect::<Vec<_>>().join(", ")
     }
+}
+
+fn server(name: &str, list: &str) -> Result<McpServer, CompileError> {
+    let fault = |e: crate::mcp::ReadError| CompileError::internal(&format!("tools of {name}: {e}"));
+    McpServer::new(name, read_tools(list.as_bytes()).map_err(fault)?.tools).map_err(fault)
 }

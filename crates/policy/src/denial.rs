@@ -51,7 +51,7 @@ impl std::fmt::Display for Fix {
         let file = self.file.as_deref().map(str::escape_debug);
         match (file, self.line) {
             (Some(file), Some(line)) => write!(f, "{} {} at {file}:{line}", self.change, self.key),
-            (Some(file), None) if self.key == EXEC => write!(f, "{} to {file}", self.change),
+            (Some(file), None) if self.key == EXEC || self.key == EGRESS => write!(f, "{} to {file}", self.change),
             (Some(file), None) => write!(f, "{} to {} in {file}", self.change, self.key),
             (None, _) => write!(f, "{} {}", self.change, self.key),
         }
@@ -60,6 +60,8 @@ impl std::fmt::Display for Fix {
 
 /// The key of a command's entry.
 pub(crate) const EXEC: &str = "[[exec]]";
+/// The key of a host's entry.
+pub(crate) const EGRESS: &str = "[[egress]]";
 
 impl Denial {
     /// One by no rule, and for good. A layer of the caller's own says why in words that an agent may see.
@@ -88,6 +90,15 @@ impl Denial {
         self.fix = (!texts.is_empty()).then(|| texts.join(" and "));
         self.fixes = fixes;
         self
+    }
+
+    /// The same, with what would allow it, if anything can.
+    #[must_use]
+    pub fn fixed_by_all(self, fixes: Option<Vec<Fix>>) -> Self {
+        match fixes {
+            Some(fixes) => self.fixed_by(fixes),
+            None => self,
+        }
     }
 
     /// What the agent is told: no path of the host, no file name.

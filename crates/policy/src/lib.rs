@@ -31,6 +31,7 @@ mod native;
 mod path;
 mod presets;
 mod refusal;
+mod ruling;
 mod resolve;
 mod rules;
 pub mod schema;
@@ -44,7 +45,7 @@ mod verdict;
 mod written;
 
 pub use bundle::{Bundle, BundleError};
-pub use cedar::{CompileError, SCHEMA};
+pub use cedar::CompileError;
 pub use decide::{Decider, Request};
 pub use denial::{Denial, Fix};
 pub use diagnostic::{Diagnostic, Diagnostics};
@@ -56,6 +57,7 @@ pub use model::{
     RateRule, Require, Scheme, SecretRule, Setting, SocketRule, SyscallAction, SyscallRule, Unreachable,
 };
 pub use path::{PathError, PathRule, WorkspacePath};
+pub use ruling::Ruling;
 pub use presets::{preset, preset_names};
 pub use source::Trust;
 pub use tool::{ArgError, Effect, Tool, ToolCall};

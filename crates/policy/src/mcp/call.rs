@@ -4,17 +4,16 @@ use super::args_type::{ArgType, Fields};
 use super::check::{ArgError, check, unknown};
 use super::json::{At, kind};
 use super::list::McpTool;
-use cedar_policy::RestrictedExpression as Expr;
+use cedar_policy_core::ast::Value as Cedar;
 use serde_json::{Map, Value};
 
 /// Arguments that fit their tool. What is [`McpTool::unmapped`] is not in them.
 #[derive(Debug, Clone)]
-pub struct CedarArgs(Expr);
+pub struct CedarArgs(Cedar);
 
 impl CedarArgs {
     /// The record for `context.args`; it conforms to the schema that was generated for the tool.
-    #[must_use]
-    pub fn into_expression(self) -> Expr {
+    pub(crate) fn into_value(self) -> Cedar {
         self.0
     }
 }
@@ -39,16 +38,16 @@ fn mismatch(want: &str, found: &Value, at: &At<'_>) -> ArgError {
     ArgError::at(at, format!("must be {want}, not {}", kind(found)))
 }
 
-fn expression(arg: &ArgType, value: &Value, at: &At<'_>) -> Result<Expr, ArgError> {
+fn expression(arg: &ArgType, value: &Value, at: &At<'_>) -> Result<Cedar, ArgError> {
     match (arg, value) {
-        (ArgType::Bool, Value::Bool(b)) => Ok(Expr::new_bool(*b)),
-        (ArgType::String, Value::String(s)) => Ok(Expr::new_string(s.clone())),
+        (ArgType::Bool, Value::Bool(b)) => Ok(Cedar::from(*b)),
+        (ArgType::String, Value::String(s)) => Ok(Cedar::from(s.as_str())),
         (ArgType::Long, Value::Number(n)) => {
-            n.as_i64().map(Expr::new_long).ok_or_else(|| ArgError::at(at, "must be a whole number below 2^63"))
+            n.as_i64().map(Cedar::from).ok_or_else(|| ArgError::at(at, "must be a whole number below 2^63"))
         }
         (ArgType::Set(items), Value::Array(list)) => {
             let items = list.iter().enumerate().map(|(n, item)| expression(items, item, &At::Index(at, n)));
-            Ok(Expr::new_set(items.collect::<Result<Vec<_>, _>>()?))
+            Ok(Cedar::set(items.collect::<Result<Vec<_>, _>>()?, None))
         }
         (ArgType::Record(fields), Value::Object(map)) => record(fields, map, at),
         (ArgType::Bool, other) => Err(mismatch("a boolean", other, at)),
@@ -59,13 +58,13 @@ fn expression(arg: &ArgType, value: &Value, at: &At<'_>) -> Result<Expr, ArgErro
     }
 }
 
-fn record(known: &Fields, map: &Map<String, Value>, at: &At<'_>) -> Result<Expr, ArgError> {
+fn record(known: &Fields, map: &Map<String, Value>, at: &At<'_>) -> Result<Cedar, ArgError> {
     let mut pairs = Vec::with_capacity(map.len());
     for (name, value) in map {
         let at = At::Key(at, name);
         match known.fields.get(name) {
             Some((_, false)) if value.is_null() => {}
-            Some((arg, _)) => pairs.push((name.clone(), expression(arg, value, &at)?)),
+            Some((arg, _)) => pairs.push((name.as_str(), expression(arg, value, &at)?)),
             None if known.open || known.hidden.contains(name) => {}
             None => return Err(unknown(known.fields.keys().chain(&known.hidden), &at)),
         }
@@ -73,5 +72,5 @@ fn record(known: &Fields, map: &Map<String, Value>, at: &At<'_>) -> Result<Expr,
     if let Some(name) = known.fields.iter().find(|(name, (_, required))| *required && !map.contains_key(*name)) {
         return Err(ArgError::at(&At::Key(at, name.0), "missing"));
     }
-    Expr::new_record(pairs).map_err(|e| ArgError::at(at, e.to_string()))
+    Ok(Cedar::record(pairs, None))
 }

@@ -2,8 +2,9 @@
 
 use super::filesystem::LIST;
 use super::*;
-use crate::schema::{Calls, Common, Now, actions, context, schema_text};
-use cedar_policy::{EntityUid, PolicySet, Request, Schema, ValidationMode, Validator};
+use crate::facts::Facts;
+use crate::schema::{actions, request_conforms, schema_text};
+use cedar_policy::{PolicySet, Schema, ValidationMode, Validator};
 use serde_json::{Value, json};
 
 pub(super) fn tool(input_schema: &Value) -> Result<McpTool, ReadError> {
@@ -22,13 +23,8 @@ pub(super) fn schema_of(server: McpServer) -> Schema {
 
 /// Whether the context of a call conforms to the schema of its tool.
 pub(super) fn conforms(server: &McpServer, schema: &Schema, tool: &McpTool, args: CedarArgs) {
-    let calls = Calls::default();
-    let common = Common { approved: true, now: Now { unix: 1 }, calls, rule: None };
-    let context = context(args.into_expression(), &common).unwrap();
-    let uid = |text: String| text.parse::<EntityUid>().unwrap();
-    let action = uid(format!("Action::\"{}\"", server.action(tool)));
-    let resource = uid(format!("McpServer::\"{}\"", server.name()));
-    Request::new(uid("Agent::\"a\"".into()), action, resource, context, Some(schema)).unwrap();
+    let action = server.action(tool);
+    request_conforms(schema, "McpServer", &action, args.into_value(), &Facts::default(), None).unwrap();
 }
 
 fn filesystem() -> McpServer {

@@ -2,27 +2,30 @@
 
 use super::*;
 use crate::tool::{MAX_LIST, MAX_RANDOM, MAX_READ, Tool, ToolCall};
-use cedar_policy::{Request, Schema};
+use crate::context::{chat_args, context, http_args, tcp_args, tool_args};
+use crate::facts::{Counts, Facts};
+use cedar_policy::Schema;
+use cedar_policy_core::ast::{Context, EntityUID, Request, Value};
+use cedar_policy_core::extensions::Extensions;
+use cedar_policy_core::validator::ValidatorSchema;
 use serde_json::json;
 
 fn schema() -> Schema {
     Schema::from_cedarschema_str(HOUSE).unwrap().0
 }
 
-const COMMON: Common<'_> = Common {
-    approved: false,
-    now: Now { unix: 0 },
-    calls: Calls { total: 0, tool: 0, minute: 0, minute_all: 0 },
-    rule: None,
-};
-
-fn conforms(action: &Action, args: cedar_policy::RestrictedExpression, common: &Common<'_>) -> Result<(), String> {
-    let uid = |text: String| text.parse::<cedar_policy::EntityUid>().unwrap();
-    let resource = uid(format!("{}::\"x\"", action.resource.name()));
-    let act = uid(format!("Action::\"{}\"", action.name));
-    let context = context(args, common)?;
-    let request = Request::new(uid("Agent::\"a\"".into()), act, resource, context, Some(&schema()));
+/// Whether a request about an action, with a context as the decider makes it, is one of the schema.
+pub(crate) fn request_conforms(schema: &Schema, kind: &str, action: &str, args: Value, facts: &Facts, rule: Option<&str>) -> Result<(), String> {
+    let uid = |kind: &str, id: &str| (EntityUID::with_eid_and_type(kind, id).unwrap(), None);
+    let context = Context::Value(context(args, rule, facts));
+    let (agent, action) = (uid("Agent", "a"), uid("Action", action));
+    let schema: &ValidatorSchema = schema.as_ref();
+    let request = Request::new(agent, action, uid(kind, "x"), context, Some(schema), Extensions::all_available());
     request.map(drop).map_err(|e| e.to_string())
+}
+
+fn conforms(action: &Action, args: Value, facts: &Facts, rule: Option<&str>) -> Result<(), String> {
+    request_conforms(&schema(), action.resource.name(), action.name, args, facts, rule)
 }
 
 #[test]
@@ -61,15 +64,15 @@ fn every_call_conforms() {
         (Tool::Exec, json!({"argv": ["/bin/sh"]})),
         (Tool::Exec, json!({"argv": ["/bin/sh", "", "-c", "-c"], "timeout_ms": 1})),
     ];
-    let busy = Calls { total: u64::MAX, tool: 1, minute: 1, minute_all: 1 };
-    let other = Common { approved: true, now: Now { unix: i64::MIN }, calls: busy, rule: Some("r\"1") };
+    let busy = Counts { total: u64::MAX, tool: 1, minute: 1, minute_all: 1 };
+    let other = Facts { approved: true, now: u64::MAX, calls: busy };
     for tool in Tool::ALL {
         assert!(calls.iter().any(|(t, _)| *t == tool), "no call of {tool:?}");
     }
     for (tool, given) in calls {
         let call = ToolCall::parse(tool, &given).unwrap();
-        for common in [COMMON, other] {
-            conforms(action(tool), args(&call).unwrap(), &common).unwrap();
+        for (facts, rule) in [(Facts::default(), None), (other, Some("r\"1"))] {
+            conforms(action(tool), tool_args(&call, true), &facts, rule).unwrap();
         }
     }
 }
@@ -90,27 +93,13 @@ fn every_effect_conforms() {
     }
     for (name, args) in args {
         let effect = EFFECTS.iter().find(|e| e.name == name).unwrap();
-        conforms(effect, args.unwrap(), &COMMON).unwrap();
+        conforms(effect, args, &Facts::default(), None).unwrap();
     }
 }
 
 #[test]
 fn what_does_not_conform_is_noticed() {
     let call = ToolCall::parse(Tool::Read, &json!({"path": "a"})).unwrap();
-    assert!(conforms(action(Tool::Stat), args(&call).unwrap(), &COMMON).is_err());
-    assert!(conforms(action(Tool::Write), args(&call).unwrap(), &COMMON).is_err());
-}
-
-#[test]
-fn times_are_utc() {
-    let at = |unix: i64| (Now { unix }.hour(), Now { unix }.minute(), Now { unix }.weekday());
-    assert_eq!(at(0), (0, 0, 4));
-    assert_eq!(at(-1), (23, 59, 3));
-    // 2026-11-27T23:53:20Z, a Friday, and the Monday after.
-    assert_eq!(at(1_795_823_600), (23, 53, 5));
-    assert_eq!(at(1_795_823_600 + 3 * 86_400), (23, 53, 1));
-    for unix in [i64::MIN, i64::MAX] {
-        let (hour, minute, weekday) = at(unix);
-        assert!((0..24).contains(&hour) && (0..60).contains(&minute) && (1..8).contains(&weekday));
-    }
+    assert!(conforms(action(Tool::Stat), tool_args(&call, true), &Facts::default(), None).is_err());
+    assert!(conforms(action(Tool::Write), tool_args(&call, true), &Facts::default(), None).is_err());
 }

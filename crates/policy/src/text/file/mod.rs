@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) use outside::{CeilingEgressText, EgressText, McpText, ModelText, SecretText};
+pub(crate) use paths::opens_the_machine;
 pub(crate) use tests::TestText;
 
 /// What one policy file says.

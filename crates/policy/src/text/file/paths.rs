@@ -55,13 +55,17 @@ fn parse(section: &Section<'_>, key: &str, text: Located<String>) -> Option<Loca
     }
 }
 
+/// The tree that no policy may give and that a rule would.
+pub(crate) fn opens_the_machine(rule: &PathRule) -> Option<&'static str> {
+    NEVER.into_iter().find(|tree| match (rule, *tree) {
+        (PathRule::Host(host), "/") => host == "/",
+        (rule, tree) => PathRule::Host(tree.to_owned()).covers(rule),
+    })
+}
+
 fn harmless(section: &Section<'_>, key: &str, rule: &Located<PathRule>) -> bool {
-    let PathRule::Host(host) = &rule.value else { return true };
-    let holds = |tree: &&str| match *tree {
-        "/" => host == "/",
-        tree => PathRule::Host(tree.to_owned()).covers(&rule.value),
-    };
-    let Some(tree) = NEVER.into_iter().find(holds) else { return true };
+    let Some(tree) = opens_the_machine(&rule.value) else { return true };
+    let host = &rule.value;
     let help = match tree {
         "/" => "name the trees the agent needs, as in \"/usr\"".to_owned(),
         tree => format!("nothing at or beneath {tree} may be shown; name the trees the agent needs, as in \"/usr\""),
