@@ -104,6 +104,7 @@ fn bundle(resolved: &Resolved, rules: Vec<Rule>, file: &str) -> Bundle {
         calls: resolved.limits.calls,
         output: resolved.limits.output,
         file_size: resolved.limits.file_size,
+        journal: resolved.limits.journal,
         exec: resolved.exec.iter().map(|(rule, _)| rule.clone()).collect(),
         workspace_deny,
         listed: listed(resolved),
