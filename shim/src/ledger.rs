@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use stockade_journal::{JournalError, Payload, Record, Start, Writer};
+use serde_json::{Value, json};
+use stockade_journal::{JournalError, Outcome, Payload, Record, Start, Writer};
 
 use crate::error::ShimError;
 
@@ -15,10 +15,21 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// Records that may wait for the `start` record. A cell that causes more while it loads is broken.
 const MAX_HELD: usize = 1024;
 
+/// What of `limits.journal` is kept free for the outcome of what is under way, for the counts, and for the end.
+const RESERVE: u64 = 128 * 1024;
+/// And of this the part for the very last record.
+const LAST: u64 = 32 * 1024;
+
 /// A journal with one writer and one rule: `start` comes first.
 #[derive(Debug)]
 pub struct Ledger {
     writer: Writer,
+    /// `limits.journal`.
+    limit: u64,
+    /// The run is ending, so the reserve may be used; holds how many records found no room even there.
+    closing: Option<u64>,
+    /// What found no room first, until it was asked for.
+    full: Option<String>,
     /// Records made before `start`; `None` once the journal is open for all.
     held: Option<Vec<Record>>,
     volatile_since: Option<Instant>,
@@ -27,8 +38,38 @@ pub struct Ledger {
 impl Ledger {
     /// Holds records back until [`Self::begin`] or [`Self::open`].
     #[must_use]
-    pub fn new(writer: Writer) -> Self {
-        Self { writer, held: Some(Vec::new()), volatile_since: None }
+    pub fn new(mut writer: Writer, limit: u64) -> Self {
+        writer.allow(limit.saturating_sub(if limit == u64::MAX { 0 } else { RESERVE }));
+        Self { writer, limit, closing: None, full: None, held: Some(Vec::new()), volatile_since: None }
+    }
+
+    /// The run is ending: the reserve is for what is left to be said. What does not fit there is counted, since
+    /// nothing happens any more that was not recorded before.
+    pub fn close(&mut self) {
+        if self.closing.is_none() {
+            self.closing = Some(0);
+            self.writer.allow(if self.limit == u64::MAX { u64::MAX } else { self.limit.saturating_sub(LAST) });
+        }
+    }
+
+    /// Adds the last record, with how many before it found no room.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn last(&mut self, event: &str, detail: Value) -> Result<(), ShimError> {
+        self.close();
+        self.writer.allow(self.limit);
+        if let Some(unrecorded @ 1..) = self.closing {
+            let detail = json!({ "allowed": self.limit, "unrecorded": unrecorded });
+            self.write(Record::Lifecycle { event: "journal_limit".to_owned(), detail })?;
+        }
+        self.write(Record::Lifecycle { event: event.to_owned(), detail })?;
+        self.commit()
+    }
+
+    /// Why the run must end, said once: a record found no room but in the reserve.
+    pub fn take_full(&mut self) -> Option<String> {
+        self.full.take()
     }
 
     /// Writes the `start` record, then what was held back, and makes all durable.
@@ -76,9 +117,45 @@ impl Ledger {
     }
 
     fn write(&mut self, record: Record) -> Result<(), ShimError> {
-        self.writer.append(record)?;
+        if self.limit != u64::MAX {
+            self.write_within(record)?;
+        } else {
+            self.writer.append(record)?;
+        }
         self.volatile_since.get_or_insert_with(Instant::now);
         Ok(())
+    }
+
+    /// Announcements are refused when there is no room, and what they announce does not happen. What has happened
+    /// goes to the reserve.
+    fn write_within(&mut self, record: Record) -> Result<(), JournalError> {
+        let announces = matches!(record, Record::Call(_) | Record::Start(_));
+        if announces && self.closing.is_some() {
+            return Err(JournalError::Full { used: self.writer.used(), bytes: 0, allowed: self.limit });
+        }
+        let full = match self.writer.append(record.clone()) {
+            Err(full @ JournalError::Full { .. }) if !announces => full,
+            other => return other.map(drop),
+        };
+        if self.closing.is_none() {
+            self.close();
+            self.full = Some(full.to_string());
+        }
+        let short = match record {
+            // An outcome has its answer in it, which may be long.
+            Record::Result(outcome) => {
+                let body = json!({ "unrecorded": full.to_string() });
+                Record::Result(Outcome { body: Payload::Inline(body), ..outcome })
+            }
+            other => other,
+        };
+        match (self.writer.append(short), &mut self.closing) {
+            (Err(JournalError::Full { .. }), Some(unrecorded)) => {
+                *unrecorded = unrecorded.saturating_add(1);
+                Ok(())
+            }
+            (other, _) => other.map(drop),
+        }
     }
 
     /// Makes everything so far durable.

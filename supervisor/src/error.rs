@@ -64,7 +64,8 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Interrupted(signal) => 128 + u8::try_from(*signal).unwrap_or(2),
-            Self::Policy(_) => 10,
+            // The launcher has judged the plan, and the kernel had no part in it.
+            Self::Policy(_) | Self::Launch { step: Step::Ceiling, errno: None, .. } => 10,
             Self::Component(_) => 11,
             Self::Workspace(_) => 12,
             Self::Host(_) => 13,

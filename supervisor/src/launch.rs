@@ -11,8 +11,9 @@ use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockTy
 use nix::unistd::Pid;
 use stockade_plan::report::{GO, MESSAGE, Report};
 use stockade_plan::step::Step;
-use stockade_plan::{MAX_PLAN, Plan};
+use stockade_plan::{CeilingKey, MAX_PLAN, Plan};
 
+use crate::ceiling;
 use crate::error::{Doing, RunError};
 use crate::home::Home;
 use crate::receive::receive_with_fd;
@@ -66,10 +67,11 @@ pub(crate) fn begin(home: &Home, order: Order) -> Result<Pending, RunError> {
     let Order { what, plan, fds } = order;
     let path = home.libexec.join("stockade-launcher");
     drop(home.program("stockade-launcher")?);
+    ceiling::judge(what, &plan, &fds, &home.libexec)?;
     let bytes = plan.encode();
     if bytes.len() > MAX_PLAN {
         return Err(RunError::Policy(format!(
-            "the plan of the {what} is {} bytes, over {MAX_PLAN}; list fewer paths",
+            "the plan of the {what} is {} bytes, over {MAX_PLAN}; list fewer paths, or pass less environment",
             bytes.len()
         )));
     }
@@ -164,6 +166,7 @@ impl Pending {
             Step::Entry | Step::Tree | Step::IdmapNamespace => self.plan.root.get(at).map(|e| e.dest.clone()),
             Step::LandlockRules => self.plan.landlock.rules.get(at).map(|r| r.path.clone()),
             Step::Rlimit => self.plan.rlimits.get(at).map(|r| format!("resource {} to {}", r.resource, r.value)),
+            Step::Ceiling => CeilingKey::from_number(index).map(|key| key.name().to_owned()),
             Step::Cwd => Some(self.plan.exec.cwd.clone()),
             _ => None,
         };

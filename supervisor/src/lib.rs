@@ -6,8 +6,10 @@
 
 mod attest;
 mod cache;
+mod ceiling;
 mod cgroup;
 pub mod doctor;
+mod environment;
 mod error;
 mod home;
 pub mod janitor;

@@ -1,7 +1,7 @@
 //! The folder an agent works in, resolved once.
 
 use std::fs::{self, File};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -86,6 +86,11 @@ impl Workspace {
             "policy {} lies in the workspace, where agents work; keep it elsewhere, such as in /etc/stockade",
             real.display()
         )))
+    }
+
+    /// Its descriptor.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
     }
 
     /// Another descriptor for it.

@@ -71,7 +71,6 @@ const NEVER: &[Never] = &[
             "stockade-supervisor",
             "stockade-shim",
             "stockade-cell",
-            "stockade-plan",
         ],
         why: "policy is pure code: text in, decisions and bytes out (seccomp programs are made by its build script)",
     },

@@ -59,7 +59,7 @@ Examples:
 
 Exit codes:
   0 finished · 20 failed · 21 crashed · 22 ended by a denial · 30 wall, 31 memory, 32 fuel, 33 task,
-  34 table limit · 40 killed by stockade · 130 SIGINT · 143 SIGTERM
+  34 table, 35 journal limit · 40 killed by stockade · 130 SIGINT · 143 SIGTERM
   no agent code ran: 2 usage · 10 policy · 11 component or program · 12 workspace · 13 host cannot
   enforce · 14 launch or read-back · 15 journal · 1 internal"
 )]

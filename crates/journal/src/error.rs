@@ -21,8 +21,8 @@ impl fmt::Display for At {
     }
 }
 
-/// Why a record could not be kept. After any of these but [`JournalError::Clock`] and
-/// [`JournalError::Encode`] the writer is poisoned: it refuses everything that follows, since what
+/// Why a record could not be kept. After any of these but [`JournalError::Clock`],
+/// [`JournalError::Encode`] and [`JournalError::Full`] the writer is poisoned: it refuses everything that follows, since what
 /// the disk holds is no longer known. Nothing that returned this has been recorded.
 #[derive(Debug)]
 pub enum JournalError {
@@ -77,6 +77,15 @@ pub enum JournalError {
     },
     /// The host's clock is outside the years 0000 to 9999.
     Clock,
+    /// The record, or a blob of it, would pass what [`crate::Writer::allow`] allows.
+    Full {
+        /// Bytes of lines and blobs so far.
+        used: u64,
+        /// Bytes that would have been added.
+        bytes: usize,
+        /// Bytes that are allowed.
+        allowed: u64,
+    },
     /// Segment or sequence numbers are used up.
     Exhausted,
     /// Recovery met damage that no crash explains; nothing was changed.
@@ -102,6 +111,9 @@ impl fmt::Display for JournalError {
             Self::TooLong { bytes } => write!(f, "journal: a record of {bytes} bytes fits no line"),
             Self::Encode { what } => write!(f, "journal: a record has no JSON form: {what}"),
             Self::Clock => write!(f, "journal: the clock is outside the years 0000 to 9999"),
+            Self::Full { used, bytes, allowed } => {
+                write!(f, "journal: {bytes} bytes more than the {used} it has would pass the {allowed} it may have")
+            }
             Self::Exhausted => write!(f, "journal: no segment or sequence number is left"),
             Self::Damaged(error) => write!(f, "journal damaged, not recovered: {error}"),
         }

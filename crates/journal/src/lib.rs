@@ -13,6 +13,7 @@ mod reader;
 pub mod record;
 mod recover;
 mod references;
+mod room;
 mod store;
 mod time;
 mod verify;

@@ -10,6 +10,7 @@ use nix::unistd::{UnlinkatFlags, fsync, unlinkat, write};
 use crate::dir::{BLOBS, create_file, open_dir, open_file};
 use crate::error::JournalError;
 use crate::hash::{hex, sha256};
+use crate::room::Room;
 
 /// A blob under construction. One name is enough, since a directory has one writer.
 const TEMPORARY: &str = ".tmp";
@@ -18,6 +19,8 @@ const TEMPORARY: &str = ".tmp";
 #[derive(Debug)]
 pub(crate) struct Store {
     dir: OwnedFd,
+    /// For blobs, and for the lines of the journal that they belong to.
+    pub(crate) room: Room,
 }
 
 impl Store {
@@ -29,14 +32,14 @@ impl Store {
         }
         let dir = open_dir(journal, BLOBS).map_err(io("openat", BLOBS))?;
         fsync(&dir).map_err(io("fsync", BLOBS))?;
-        Ok(Self { dir })
+        Ok(Self { dir, room: Room::endless() })
     }
 
     /// Takes up the directory after a crash, and removes a blob that was not finished.
     pub(crate) fn reopen(journal: impl AsFd) -> Result<Self, JournalError> {
         let dir = open_dir(journal, BLOBS).map_err(io("openat", BLOBS))?;
         match unlinkat(&dir, TEMPORARY, UnlinkatFlags::NoRemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => Ok(Self { dir }),
+            Ok(()) | Err(Errno::ENOENT) => Ok(Self { dir, room: Room::endless() }),
             Err(errno) => Err(io("unlinkat", TEMPORARY)(errno)),
         }
     }
@@ -48,6 +51,7 @@ impl Store {
         if self.holds(&digest, bytes.len())? {
             return Ok(digest);
         }
+        self.room.take(bytes.len())?;
         let written = self.write_temporary(bytes).and_then(|()| self.publish(&digest, bytes.len()));
         if written.is_err() {
             // Best effort on the way out: recovery removes it too.

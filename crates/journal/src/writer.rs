@@ -94,6 +94,18 @@ impl Writer {
         self.guarded(|writer| bound::payload(Payload::Inline(value), &writer.store))
     }
 
+    /// Bounds the bytes of lines and blobs together that this writer writes; [`JournalError::Full`] instead of more.
+    /// There is no bound at first, and it may be raised later.
+    pub fn allow(&mut self, bytes: u64) {
+        self.store.room.allow(bytes);
+    }
+
+    /// Bytes of lines and blobs that this writer has written.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.store.room.used()
+    }
+
     /// Number and hash (hex) of the last record; `(0, "00…0")` if there is none.
     #[must_use]
     pub fn head(&self) -> (u64, String) {
@@ -108,7 +120,7 @@ impl Writer {
         let done = action(self);
         match &done {
             // These come before anything is written.
-            Ok(_) | Err(JournalError::Clock | JournalError::Encode { .. }) => {}
+            Ok(_) | Err(JournalError::Clock | JournalError::Encode { .. } | JournalError::Full { .. }) => {}
             Err(error) => self.poison = Some(error.to_string()),
         }
         done
@@ -124,6 +136,7 @@ impl Writer {
         if line.len() > MAX_LINE {
             return Err(JournalError::TooLong { bytes: line.len() });
         }
+        self.store.room.take(line.len())?;
         let bytes = line.len() as u64;
         if self.length > 0 && self.length.saturating_add(bytes) > self.options.segment_bytes {
             self.roll()?;

@@ -3,8 +3,8 @@
 use std::os::fd::OwnedFd;
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
-    RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, socket};
@@ -55,7 +55,7 @@ pub fn restrict(layer: &Landlock, program: &OwnedFd) -> Result<Canaries, StepErr
     let execute = AccessFs::Execute | AccessFs::ReadFile;
     ruleset = ruleset.add_rule(PathBeneath::new(program, execute)).map_err(refused).at(Step::LandlockRules)?;
     for (index, rule) in layer.rules.iter().enumerate() {
-        let path = PathFd::new(&rule.path).map_err(refused).at_index(Step::LandlockRules, index)?;
+        let path = root::rule_path(&rule.path).at_index(Step::LandlockRules, index)?;
         let rule = PathBeneath::new(path, rights(rule.access, abi));
         ruleset = ruleset.add_rule(rule).map_err(refused).at_index(Step::LandlockRules, index)?;
     }
@@ -89,7 +89,8 @@ fn rights(access: Access, abi: ABI) -> BitFlags<AccessFs> {
         Access::ReadExecute => AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::Execute,
         Access::ReadWriteExecute => everything,
         Access::ReadWrite => everything & !AccessFs::Execute,
-        Access::ReadFile => AccessFs::ReadFile | AccessFs::Execute,
+        Access::ReadFile => AccessFs::ReadFile.into(),
+        Access::ReadExecuteFile => AccessFs::ReadFile | AccessFs::Execute,
         Access::File => (AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::from_file(abi)) & !AccessFs::Execute,
     }
 }

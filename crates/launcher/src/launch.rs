@@ -9,10 +9,11 @@ use nix::sched::{CloneFlags, unshare};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{pipe2, setgroups, write};
 use sha2::{Digest, Sha256};
-use stockade_plan::Plan;
 use stockade_plan::report::Report;
 use stockade_plan::step::Step;
+use stockade_plan::{Plan, filter};
 
+use crate::ceiling;
 use crate::descriptors::Slots;
 use crate::error::{At, StepError, fault};
 use crate::idmap;
@@ -37,16 +38,21 @@ pub struct Launch<'a> {
 }
 
 impl<'a> Launch<'a> {
-    /// Reads a plan and holds it against the floor.
+    /// Reads a plan and holds it against the floor and the host's ceiling.
     pub fn receive(socket: &'a LaunchSocket) -> Result<Self, StepError> {
         let (bytes, fds) = socket.receive()?;
         let plan = Plan::decode(&bytes).map_err(|_| fault(Step::Plan))?;
         plan.check(fds.len()).map_err(|_| fault(Step::Plan))?;
         let slots = Slots(fds);
-        let filter = read_filter(slots.get(plan.seccomp.filter).at(Step::FilterDigest)?)?;
-        if Sha256::digest(&filter)[..] != plan.seccomp.digest {
+        // Root's own file has the last word on what root's program does, whoever asks.
+        ceiling::hold(&plan, &slots)?;
+        let profile = read_filter(slots.get(plan.seccomp.filter).at(Step::FilterDigest)?)?;
+        if Sha256::digest(&profile)[..] != plan.seccomp.digest {
             return Err(fault(Step::FilterDigest));
         }
+        // The digest names the shipped profile; what is added to it is data of the plan, judged above.
+        let mut filter = filter::prefix(&plan.seccomp.additions);
+        filter.extend(profile);
         Ok(Self { plan, slots, filter, socket })
     }
 

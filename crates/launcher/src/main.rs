@@ -4,6 +4,7 @@
 //! with every layer of the plan around it, and is gone. [`launch::Launch::run`] and
 //! [`newborn::Newborn::run`] are the whole audit, to be read from top to bottom.
 
+mod ceiling;
 mod descriptors;
 mod error;
 mod idmap;

@@ -109,6 +109,13 @@ fn existing(at: &OwnedFd, path: &str) -> Result<OwnedFd, Errno> {
     openat2(at, path, OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve))
 }
 
+/// A place that a Landlock rule speaks of, now that `/` is the fresh root. A link of the workspace's would have the
+/// rule speak of another.
+pub fn rule_path(path: &str) -> Result<OwnedFd, Errno> {
+    let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    existing(&root, path.strip_prefix('/').filter(|rest| !rest.is_empty()).unwrap_or("."))
+}
+
 /// The directory `path`, made with its parents where it is missing.
 fn directory(root: &OwnedFd, path: &str) -> Result<OwnedFd, Errno> {
     let mut at = existing(root, ".")?;

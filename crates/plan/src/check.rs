@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::{Plan, Role, Slot, What};
+use crate::{AdditionAction, MAX_ADDITIONS, Plan, Role, Slot, What, filter, never};
 
 /// Lowest host id a range may begin at: above every id that distributions, `useradd` and systemd give to
 /// people, services and dynamic users (systemd's UIDS-GIDS.md).
@@ -26,6 +26,10 @@ pub enum CheckError {
     Descriptor(u8),
     /// An agent's cell without a listener.
     Listener,
+    /// An agent's cell without cgroup limits.
+    Limits,
+    /// Additions to the filter that may not be; holds the syscall's number.
+    Addition(u32, &'static str),
     /// The host name, an argument or an environment entry is not acceptable.
     Text(&'static str),
 }
@@ -40,6 +44,8 @@ impl fmt::Display for CheckError {
             Self::Landlock(abi) => write!(f, "landlock ABI {abi} is no layer"),
             Self::Descriptor(n) => write!(f, "descriptor number {n} is given twice or is out of bounds"),
             Self::Listener => write!(f, "an agent's cell needs a seccomp listener"),
+            Self::Limits => write!(f, "an agent's cell needs cgroup limits"),
+            Self::Addition(nr, why) => write!(f, "syscall {nr} may not be added to the filter: {why}"),
             Self::Text(what) => write!(f, "bad text for {what}"),
         }
     }
@@ -50,7 +56,7 @@ impl core::error::Error for CheckError {}
 /// Highest descriptor number a program may start with.
 const MAX_TARGET: u8 = 15;
 
-fn canonical(path: &str) -> bool {
+pub(crate) fn canonical(path: &str) -> bool {
     path == "/"
         || path.strip_prefix('/').is_some_and(|rest| {
             rest.split('/').all(|part| !part.is_empty() && part != "." && part != ".." && part.len() < 256)
@@ -80,6 +86,10 @@ impl Plan {
         if matches!(self.role, Role::Wasm | Role::Native) && !self.seccomp.listener {
             return Err(CheckError::Listener);
         }
+        if matches!(self.role, Role::Wasm | Role::Native) && self.limits.is_none() {
+            return Err(CheckError::Limits);
+        }
+        self.check_additions()?;
         self.check_texts()
     }
 
@@ -131,6 +141,32 @@ impl Plan {
         }
         if let What::Bind { device: true, file: false, .. } = what {
             return Err(CheckError::Bind(dest.into()));
+        }
+        Ok(())
+    }
+
+    fn check_additions(&self) -> Result<(), CheckError> {
+        let mut last = None;
+        for (i, addition) in self.seccomp.additions.iter().enumerate() {
+            let refuse = |why| Err(CheckError::Addition(addition.nr, why));
+            if self.role != Role::Native {
+                return refuse("only native cells take additions");
+            }
+            if i >= MAX_ADDITIONS {
+                return refuse("there are too many");
+            }
+            if last.is_some_and(|last| addition.nr <= last) {
+                return refuse("it is there twice or out of order");
+            }
+            if addition.nr >= filter::X32_BIT {
+                return refuse("it is no number of x86-64");
+            }
+            if addition.action == AdditionAction::Allow
+                && let Some(why) = never::why(addition.nr)
+            {
+                return refuse(why);
+            }
+            last = Some(addition.nr);
         }
         Ok(())
     }

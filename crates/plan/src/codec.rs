@@ -1,130 +1,16 @@
-//! Bytes of a plan: little-endian, length-prefixed, in the order of the fields, no options.
+//! Bytes of a plan, in the order of its fields.
 
-use alloc::{string::String, vec::Vec};
-use core::fmt;
+use alloc::vec::Vec;
 
+use crate::bytes::{DecodeError, In, Out};
 use crate::{
-    Access, Cgroups, Descriptor, Entry, Exec, Ids, Landlock, Owner, Plan, Rlimit, Role, Rule, Seccomp, Slot, What,
+    Access, Addition, AdditionAction, CgroupLimits, Cgroups, Descriptor, Entry, Exec, Ids, Landlock, Owner, Plan,
+    Rlimit, Role, Rule, Seccomp, What,
 };
 
 /// Longest plan in bytes.
 pub const MAX_PLAN: usize = 64 * 1024;
-const MAGIC: &[u8; 8] = b"stkplan1";
-
-/// Why bytes are not a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DecodeError {
-    /// Over [`MAX_PLAN`].
-    TooLong(usize),
-    /// Not a plan, or of another version.
-    Magic,
-    /// Ends early, at this field.
-    Short(&'static str),
-    /// A number that the field does not know.
-    Value(&'static str, u64),
-    /// Text that is not UTF-8 or has a NUL.
-    Text(&'static str),
-    /// Bytes after the end.
-    Trailing(usize),
-}
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong(n) => write!(f, "plan of {n} bytes; at most {MAX_PLAN}"),
-            Self::Magic => write!(f, "not a plan of this version"),
-            Self::Short(what) => write!(f, "plan ends inside {what}"),
-            Self::Value(what, v) => write!(f, "plan has {v} for {what}"),
-            Self::Text(what) => write!(f, "plan has bad text for {what}"),
-            Self::Trailing(n) => write!(f, "plan has {n} bytes after its end"),
-        }
-    }
-}
-
-impl core::error::Error for DecodeError {}
-
-#[derive(Default)]
-struct Out(Vec<u8>);
-
-impl Out {
-    fn byte(&mut self, v: u8) {
-        self.0.push(v);
-    }
-    fn flag(&mut self, v: bool) {
-        self.byte(v.into());
-    }
-    fn u32(&mut self, v: u32) {
-        self.0.extend_from_slice(&v.to_le_bytes());
-    }
-    fn u64(&mut self, v: u64) {
-        self.0.extend_from_slice(&v.to_le_bytes());
-    }
-    fn bytes(&mut self, v: &[u8]) {
-        // Saturating makes an over-long part undecodable rather than wrong; MAX_PLAN is far below.
-        self.u32(u32::try_from(v.len()).unwrap_or(u32::MAX));
-        self.0.extend_from_slice(v);
-    }
-    fn text(&mut self, v: &str) {
-        self.bytes(v.as_bytes());
-    }
-    fn list<T>(&mut self, items: &[T], mut each: impl FnMut(&mut Self, &T)) {
-        self.u32(u32::try_from(items.len()).unwrap_or(u32::MAX));
-        items.iter().for_each(|item| each(self, item));
-    }
-}
-
-struct In<'a>(&'a [u8]);
-
-impl<'a> In<'a> {
-    fn take(&mut self, n: usize, what: &'static str) -> Result<&'a [u8], DecodeError> {
-        let (head, tail) = self.0.split_at_checked(n).ok_or(DecodeError::Short(what))?;
-        self.0 = tail;
-        Ok(head)
-    }
-    fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], DecodeError> {
-        self.take(N, what)?.try_into().map_err(|_| DecodeError::Short(what))
-    }
-    fn byte(&mut self, what: &'static str) -> Result<u8, DecodeError> {
-        self.array::<1>(what).map(|[b]| b)
-    }
-    fn flag(&mut self, what: &'static str) -> Result<bool, DecodeError> {
-        match self.byte(what)? {
-            0 => Ok(false),
-            1 => Ok(true),
-            v => Err(DecodeError::Value(what, v.into())),
-        }
-    }
-    fn u32(&mut self, what: &'static str) -> Result<u32, DecodeError> {
-        self.array(what).map(u32::from_le_bytes)
-    }
-    fn u64(&mut self, what: &'static str) -> Result<u64, DecodeError> {
-        self.array(what).map(u64::from_le_bytes)
-    }
-    fn bytes(&mut self, what: &'static str) -> Result<Vec<u8>, DecodeError> {
-        let len = usize::try_from(self.u32(what)?).map_err(|_| DecodeError::Short(what))?;
-        self.take(len, what).map(<[u8]>::to_vec)
-    }
-    fn text(&mut self, what: &'static str) -> Result<String, DecodeError> {
-        let text = String::from_utf8(self.bytes(what)?).map_err(|_| DecodeError::Text(what))?;
-        if text.contains('\0') { Err(DecodeError::Text(what)) } else { Ok(text) }
-    }
-    fn slot(&mut self, what: &'static str) -> Result<Slot, DecodeError> {
-        self.byte(what).map(Slot)
-    }
-    fn list<T>(
-        &mut self,
-        what: &'static str,
-        mut each: impl FnMut(&mut Self) -> Result<T, DecodeError>,
-    ) -> Result<Vec<T>, DecodeError> {
-        // Grows as items decode, so a large count alone costs nothing.
-        let count = self.u32(what)?;
-        let mut items = Vec::new();
-        for _ in 0..count {
-            items.push(each(self)?);
-        }
-        Ok(items)
-    }
-}
+const MAGIC: &[u8; 8] = b"stkplan2";
 
 impl Role {
     fn decode(v: u8) -> Result<Self, DecodeError> {
@@ -137,10 +23,16 @@ impl Role {
 
 impl Access {
     fn decode(v: u8) -> Result<Self, DecodeError> {
-        [Self::Read, Self::ReadExecute, Self::ReadWriteExecute, Self::ReadWrite, Self::File, Self::ReadFile]
+        Self::ALL.into_iter().find(|a| *a as u8 == v).ok_or(DecodeError::Value("landlock access", v.into()))
+    }
+}
+
+impl AdditionAction {
+    fn decode(v: u8) -> Result<Self, DecodeError> {
+        [Self::Allow, Self::Deny, Self::Notify]
             .into_iter()
             .find(|a| *a as u8 == v)
-            .ok_or(DecodeError::Value("landlock access", v.into()))
+            .ok_or(DecodeError::Value("seccomp addition", v.into()))
     }
 }
 
@@ -213,6 +105,12 @@ impl Plan {
         [self.ids.host, self.ids.count, self.ids.uid, self.ids.gid].into_iter().for_each(|v| out.u32(v));
         out.byte(self.cgroups.v2.0);
         out.list(&self.cgroups.v1, |o, slot| o.byte(slot.0));
+        out.flag(self.limits.is_some());
+        if let Some(limits) = self.limits {
+            out.u64(limits.memory);
+            out.u32(limits.pids);
+            out.u32(limits.cpu_millis);
+        }
         out.list(&self.root, |o, entry| {
             o.text(&entry.dest);
             entry.what.encode(o);
@@ -229,6 +127,10 @@ impl Plan {
         out.byte(self.seccomp.filter.0);
         out.0.extend_from_slice(&self.seccomp.digest);
         out.flag(self.seccomp.listener);
+        out.list(&self.seccomp.additions, |o, addition| {
+            o.u32(addition.nr);
+            o.byte(addition.action as u8);
+        });
         out.list(&self.descriptors, |o, d| {
             o.byte(d.slot.0);
             o.byte(d.target);
@@ -262,6 +164,14 @@ impl Plan {
         };
         let v2 = input.slot("cgroup")?;
         let cgroups = Cgroups { v2, v1: input.list("v1 cgroups", |i| i.slot("v1 cgroup"))? };
+        let limits = match input.flag("limits")? {
+            true => Some(CgroupLimits {
+                memory: input.u64("memory limit")?,
+                pids: input.u32("task limit")?,
+                cpu_millis: input.u32("cpu limit")?,
+            }),
+            false => None,
+        };
         let root = input.list("root", |i| Ok(Entry { dest: i.text("destination")?, what: What::decode(i)? }))?;
         let rlimits = input.list("rlimits", |i| Ok(Rlimit { resource: i.byte("rlimit")?, value: i.u64("rlimit")? }))?;
         let abi = input.byte("landlock abi")?;
@@ -272,6 +182,10 @@ impl Plan {
             filter: input.slot("seccomp filter")?,
             digest: input.array("seccomp digest")?,
             listener: input.flag("seccomp listener")?,
+            additions: input.list("seccomp additions", |i| {
+                let nr = i.u32("seccomp addition")?;
+                Ok(Addition { nr, action: AdditionAction::decode(i.byte("seccomp addition")?)? })
+            })?,
         };
         let descriptors = input.list("descriptors", |i| {
             Ok(Descriptor { slot: i.slot("descriptor")?, target: i.byte("descriptor target")? })
@@ -282,10 +196,8 @@ impl Plan {
             env: input.list("environment", |i| i.text("environment"))?,
             cwd: input.text("working directory")?,
         };
-        if !input.0.is_empty() {
-            return Err(DecodeError::Trailing(input.0.len()));
-        }
+        input.end()?;
         let landlock = Landlock { abi, rules };
-        Ok(Self { role, hostname, ids, cgroups, root, rlimits, landlock, seccomp, descriptors, exec })
+        Ok(Self { role, hostname, ids, cgroups, limits, root, rlimits, landlock, seccomp, descriptors, exec })
     }
 }

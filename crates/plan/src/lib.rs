@@ -11,15 +11,21 @@
 
 extern crate alloc;
 
+mod bytes;
+pub mod ceiling;
 mod check;
 mod codec;
+pub mod filter;
+pub mod never;
 pub mod report;
 pub mod step;
 
 use alloc::{string::String, vec::Vec};
 
+pub use bytes::DecodeError;
+pub use ceiling::{Ceiling, CeilingError, CeilingKey};
 pub use check::{CheckError, MIN_HOST_ID};
-pub use codec::{DecodeError, MAX_PLAN};
+pub use codec::MAX_PLAN;
 
 /// Index into the descriptors sent along with the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +66,17 @@ pub struct Cgroups {
     pub v2: Slot,
     /// `tasks` files of v1 groups, open for writing; empty where v2 has the controllers.
     pub v1: Vec<Slot>,
+}
+
+/// What the cgroup was given. The launcher holds it against the host's ceiling, and the cgroup against it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CgroupLimits {
+    /// Bytes of memory of every kind.
+    pub memory: u64,
+    /// Processes and threads.
+    pub pids: u32,
+    /// Thousandths of one CPU.
+    pub cpu_millis: u32,
 }
 
 /// One entry of the fresh root, in order. Destinations are absolute inside the root, canonical.
@@ -147,10 +164,31 @@ pub enum Access {
     ReadWriteExecute = 3,
     /// Everything but making device nodes and executing.
     ReadWrite = 4,
-    /// Read and write one existing file, such as a device.
+    /// Read and write one existing file that is no program, such as a device.
     File = 5,
-    /// Read and execute one existing file.
+    /// Read one existing file.
     ReadFile = 6,
+    /// Read and execute one existing file.
+    ReadExecuteFile = 7,
+}
+
+impl Access {
+    /// Every access.
+    pub const ALL: [Self; 7] = [
+        Self::Read,
+        Self::ReadExecute,
+        Self::ReadWriteExecute,
+        Self::ReadWrite,
+        Self::File,
+        Self::ReadFile,
+        Self::ReadExecuteFile,
+    ];
+
+    /// Whether execve(2) is among the rights.
+    #[must_use]
+    pub const fn executes(self) -> bool {
+        matches!(self, Self::ReadExecute | Self::ReadWriteExecute | Self::ReadExecuteFile)
+    }
 }
 
 /// One Landlock rule.
@@ -180,6 +218,32 @@ pub struct Seccomp {
     pub digest: [u8; 32],
     /// Ask for a user-notification listener.
     pub listener: bool,
+    /// What some syscalls get before the filter is asked ([`filter::prefix`]), sorted by number.
+    pub additions: Vec<Addition>,
+}
+
+/// Most additions of one plan.
+pub const MAX_ADDITIONS: usize = 64;
+
+/// What one syscall gets, whatever its arguments and whatever the profile says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addition {
+    /// Its number on x86-64.
+    pub nr: u32,
+    /// What it gets.
+    pub action: AdditionAction,
+}
+
+/// What an [`Addition`] has a syscall get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum AdditionAction {
+    /// It is made. Never for what [`never`] names.
+    Allow = 1,
+    /// It fails with `EPERM`.
+    Deny = 2,
+    /// The listener is asked.
+    Notify = 3,
 }
 
 /// A descriptor the program starts with.
@@ -215,6 +279,8 @@ pub struct Plan {
     pub ids: Ids,
     /// Cgroup membership.
     pub cgroups: Cgroups,
+    /// What the cgroup was given; only programs of ours go without.
+    pub limits: Option<CgroupLimits>,
     /// The fresh root.
     pub root: Vec<Entry>,
     /// Resource limits.

@@ -37,6 +37,7 @@ macro_rules! steps {
 steps! {
     Receive = 1, "receive", "the launcher got no plan on its socket; it is started by stockade, not by hand";
     Plan = 2, "plan", "the plan is below the launcher's floor; report this with the run's id";
+    Ceiling = 43, "ceiling", "the plan asks for more than the owner of this host allows in /etc/stockade/ceiling.toml, or that file is not compiled or not root's alone; see stockade policy ceiling";
     SingleThread = 3, "single-thread", "the launcher must have one thread; check LD_PRELOAD and tracing agents on this host";
     FilterDigest = 4, "filter-digest", "the seccomp filter is not the one that the plan names; reinstall stockade";
     Groups = 5, "groups", "setgroups(2) failed; run stockade as root with CAP_SETGID";

@@ -5,9 +5,13 @@
 use stockade_plan::report::{MESSAGE, Report};
 use stockade_plan::step::Step;
 use stockade_plan::{
-    Access, Cgroups, CheckError, DecodeError, Descriptor, Entry, Exec, Ids, Landlock, MIN_HOST_ID, Owner, Plan, Rlimit,
-    Role, Rule, Seccomp, Slot, What,
+    Access, Addition, AdditionAction, CgroupLimits, Cgroups, CheckError, DecodeError, Descriptor, Entry, Exec, Ids,
+    Landlock, MIN_HOST_ID, Owner, Plan, Rlimit, Role, Rule, Seccomp, Slot, What,
 };
+
+fn added(nr: u32, action: AdditionAction) -> Addition {
+    Addition { nr, action }
+}
 
 /// A plan with one of everything; its highest slot is 5.
 fn plan() -> Plan {
@@ -25,6 +29,7 @@ fn plan() -> Plan {
         hostname: "cell".into(),
         ids: Ids { host: 1_900_000_000, count: 65_536, uid: 1000, gid: 1000 },
         cgroups: Cgroups { v2: Slot(0), v1: vec![Slot(5)] },
+        limits: Some(CgroupLimits { memory: 1 << 28, pids: 32, cpu_millis: 500 }),
         root: vec![
             entry("/workspace", bind),
             entry("/tmp", What::Tmpfs { size: 1 << 20, inodes: 64 }),
@@ -37,7 +42,13 @@ fn plan() -> Plan {
         ],
         rlimits: vec![Rlimit { resource: 7, value: 256 }],
         landlock: Landlock { abi: 6, rules: vec![Rule { path: "/workspace".into(), access: Access::ReadWrite }] },
-        seccomp: Seccomp { filter: Slot(2), digest: [7; 32], listener: true },
+        seccomp: Seccomp {
+            filter: Slot(2),
+            digest: [7; 32],
+            listener: true,
+            // sched_setscheduler, ioprio_set
+            additions: vec![added(144, AdditionAction::Allow), added(251, AdditionAction::Deny)],
+        },
         descriptors: vec![Descriptor { slot: Slot(3), target: 0 }],
         exec: Exec { program: Slot(4), argv: vec!["p".into()], env: vec!["A=b".into()], cwd: "/workspace".into() },
     }
@@ -80,7 +91,7 @@ type Change = fn(&mut Plan);
 
 #[test]
 fn nothing_below_the_floor_passes() {
-    let below: [(&str, Change); 16] = [
+    let below: [(&str, Change); 25] = [
         ("root of the host", |p| p.ids.host = 0),
         ("a person's id", |p| p.ids.host = MIN_HOST_ID - 1),
         ("ids that wrap", |p| p.ids.host = u32::MAX - 10),
@@ -89,6 +100,17 @@ fn nothing_below_the_floor_passes() {
         ("root's group inside", |p| p.ids.gid = 0),
         ("a user outside the range", |p| p.ids.uid = 70_000),
         ("no listener", |p| p.seccomp.listener = false),
+        ("no limits", |p| p.limits = None),
+        ("a mount by addition", |p| p.seccomp.additions[0].nr = 165),
+        ("a socket by addition", |p| p.seccomp.additions[0].nr = 41),
+        ("a clone3 by addition", |p| p.seccomp.additions[1] = added(435, AdditionAction::Allow)),
+        ("a number nobody judged", |p| p.seccomp.additions[1] = added(470, AdditionAction::Allow)),
+        ("an x32 number", |p| p.seccomp.additions[1].nr = 251 | 0x4000_0000),
+        ("one syscall twice", |p| p.seccomp.additions[1].nr = 144),
+        ("more additions than may be", |p| {
+            p.seccomp.additions = (0..65).map(|nr| added(nr, AdditionAction::Deny)).collect();
+        }),
+        ("additions to a wasm cell's filter", |p| p.role = Role::Wasm),
         ("no Landlock", |p| p.landlock.abi = 0),
         ("a missing descriptor", |p| p.exec.program = Slot(6)),
         ("two descriptors of one number", |p| p.descriptors.push(Descriptor { slot: Slot(1), target: 0 })),

@@ -93,7 +93,7 @@ fn action(outcome: &Outcome) -> crate::Result<ScmpAction> {
 }
 
 /// An unknown name is a typing error or newer than this libseccomp: never a rule to skip.
-fn number(name: &str, newer: &BTreeMap<String, i32>) -> crate::Result<ScmpSyscall> {
+pub fn number(name: &str, newer: &BTreeMap<String, i32>) -> crate::Result<ScmpSyscall> {
     if let Some(&nr) = newer.get(name) {
         return Ok(ScmpSyscall::from_raw_syscall(nr));
     }

@@ -4,8 +4,9 @@
 mod compile;
 mod profile;
 
-use profile::Profile;
+use profile::{Action, Profile};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -31,9 +32,11 @@ fn main() -> Result<()> {
         let bpf = compile::compile(&profile, &newer, &out).map_err(at)?;
         std::fs::write(out.join(format!("{name}.bpf")), &bpf)?;
         let digest = Sha256::digest(&bpf);
+        let rules = ruled(&profile, &newer).map_err(at)?;
         writeln!(
             code,
-            "Profile {{ name: {name:?}, about: {:?}, bpf: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.bpf\")), digest: {:?} }},",
+            "Profile {{ name: {name:?}, about: {:?}, bpf: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.bpf\")), digest: {:?}, \
+             rules: &[{rules}] }},",
             profile.about,
             &digest[..],
         )?;
@@ -45,6 +48,29 @@ fn main() -> Result<()> {
     code.push_str("];\n");
     std::fs::write(out.join("profiles.rs"), code)?;
     Ok(())
+}
+
+/// What the profile's rules say of each syscall that they name, as Rust, sorted by number.
+fn ruled(profile: &Profile, newer: &BTreeMap<String, i32>) -> Result<String> {
+    let mut by_number = BTreeMap::new();
+    for rule in &profile.rules {
+        for name in &rule.names {
+            let always = if rule.args.is_empty() { "" } else { " for some arguments" };
+            let does = match rule.action {
+                Action::Allow => "allows",
+                Action::Errno => "refuses",
+                Action::Kill => "kills for",
+                Action::Notify => "has the shim refuse",
+            };
+            let says = format!("{does} it{always}: {}", rule.why);
+            let kills = rule.action == Action::Kill;
+            let entry = by_number.entry(compile::number(name, newer)?.as_raw_syscall()).or_insert((kills, says));
+            entry.0 |= kills;
+        }
+    }
+    let one =
+        |(nr, (kills, says)): (&i32, &(bool, String))| format!("Ruled {{ nr: {nr}, kills: {kills}, says: {says:?} }},");
+    Ok(by_number.iter().map(one).collect())
 }
 
 fn read(file: &Path) -> Result<String> {

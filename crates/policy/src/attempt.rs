@@ -101,3 +101,22 @@ impl Expect {
         }
     }
 }
+
+impl std::fmt::Display for Attempt {
+    /// As it would be asked on the command line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Call { tool, args, approved } => {
+                let approved = if *approved { " (approved)" } else { "" };
+                write!(f, "call {} {args}{approved}", tool.escape_debug())
+            }
+            Self::Path { path, access } => write!(f, "path {} {}", path.escape_debug(), access.name()),
+            Self::Host { endpoint, http: None } => write!(f, "host {}", endpoint.escape_debug()),
+            Self::Host { endpoint, http: Some(http) } => {
+                let scheme = if http.tls { "" } else { " http" };
+                write!(f, "host {} {} {}{scheme}", endpoint.escape_debug(), http.method.escape_debug(), http.path.escape_debug())
+            }
+            Self::Syscall { name, .. } => write!(f, "syscall {}", name.escape_debug()),
+        }
+    }
+}

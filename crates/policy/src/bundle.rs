@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// Version of the encoding; a shim refuses any other.
 pub const VERSION: u32 = 2;
+/// Lowest `limits.journal`: a first record, the last ones, and what is kept free for them.
+pub const MIN_JOURNAL: u64 = 512 * 1024;
 /// Largest encoded bundle in bytes.
 pub const MAX_BUNDLE: usize = 8 * 1024 * 1024;
 
@@ -32,6 +34,8 @@ pub struct Bundle {
     pub output: u64,
     /// Bytes of the largest file `workspace.write` may make.
     pub file_size: u64,
+    /// Bytes of the run's journal, blobs included; `u64::MAX` for no limit.
+    pub journal: u64,
     /// Commands `exec` may run.
     pub exec: Vec<ExecRule>,
     /// Places outside that may be reached.

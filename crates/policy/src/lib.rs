@@ -8,6 +8,7 @@
 //! Nothing here needs a privilege or has an effect other than reading the files named.
 
 mod attempt;
+mod beside;
 pub mod bundle;
 mod cedar;
 mod cedar_bounds;
@@ -25,9 +26,8 @@ pub mod host;
 pub mod language;
 mod load;
 pub mod mcp;
-mod mcp_rule;
 mod model;
-mod native;
+pub mod native;
 mod path;
 mod presets;
 mod refusal;
@@ -38,7 +38,7 @@ pub mod schema;
 mod seal;
 pub mod seccomp;
 mod source;
-mod testing;
+pub mod testing;
 mod text;
 pub mod tool;
 mod verdict;
@@ -57,7 +57,7 @@ pub use model::{
     RateRule, Require, Scheme, SecretRule, Setting, SocketRule, SyscallAction, SyscallRule, Unreachable,
 };
 pub use path::{PathError, PathRule, WorkspacePath};
-pub use ruling::Ruling;
+pub use ruling::{Judge, Ruling};
 pub use presets::{preset, preset_names};
 pub use source::Trust;
 pub use tool::{ArgError, Effect, Tool, ToolCall};

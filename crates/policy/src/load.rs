@@ -6,7 +6,9 @@ use crate::cedar_file;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceText};
 use crate::digest::digest;
 use crate::extends::{Layer, layers};
-use crate::model::{Fs, FsRule, McpRule, Policy, SocketRule};
+use crate::beside::Beside;
+use crate::mcp::McpServer;
+use crate::model::{Fs, FsRule, Policy, SocketRule};
 use crate::path::PathRule;
 use crate::presets::shipped;
 use crate::resolve::{Entry, Resolved, resolve, settings};
@@ -14,7 +16,7 @@ use crate::rules::{generate, listed};
 use crate::seal;
 use crate::source::{self, Folder, Trust};
 use crate::testing;
-use crate::text::file::{CeilingFile, parse, parse_ceiling};
+use crate::text::file::{CeilingFile, TestText, parse, parse_ceiling};
 use crate::written;
 use cedar_policy::Schema;
 use std::path::Path;
@@ -121,10 +123,11 @@ fn build(source: SourceText, folder: Option<&Folder>, options: &Options) -> Resu
     let main = parse(&source).map_err(Diagnostics)?;
     let layers = layers(main, &shipped()).map_err(Diagnostics)?;
     let mut beside = Beside { folder, read: Vec::new() };
-    let servers = beside.servers(&layers).map_err(Diagnostics)?;
+    let served = beside.servers(&layers).map_err(Diagnostics)?;
     let ceiling = options.ceiling.as_ref().map(|ceiling| ceiling.0.as_ref());
-    let resolved = resolve(&layers, &name, ceiling, servers).map_err(Diagnostics)?;
-    let schema = cedar::schema().map_err(|e| Diagnostics::from(Diagnostic::of("schema", e.to_string())))?;
+    let resolved = resolve(&layers, &name, ceiling, served.iter().map(|one| one.rule.clone()).collect()).map_err(Diagnostics)?;
+    let servers: Vec<McpServer> = served.iter().map(|one| one.server.clone()).collect();
+    let schema = cedar::schema(&servers).map_err(|e| Diagnostics::from(Diagnostic::of("schema", e.to_string())))?;
     let written = written(&resolved, &mut beside, &schema).map_err(Diagnostics)?;
     let rules =
         cedar::compile(written, &schema).map_err(|e| Diagnostics::from(Diagnostic::of(&name, e.to_string())))?;
@@ -133,11 +136,11 @@ fn build(source: SourceText, folder: Option<&Folder>, options: &Options) -> Resu
     if let Some(seal) = sealed {
         seal::check(&source, seal, &beside.read)?;
     }
-    let bundle = bundle(&resolved, rules, &name);
+    let mcp = served.into_iter().map(|one| (one.rule.name, one.list)).collect();
+    let bundle = bundle(&resolved, rules, mcp, &name);
     let tests = own.map_or(&[][..], |layer: &Layer| &layer.file.tests);
-    let mut policy = policy(resolved, bundle, tests.len());
+    let mut policy = policy(resolved, bundle, tests.to_vec());
     policy.sealed = sealed.is_some();
-    policy.tested = tests.iter().map(|test| (test.attempt.clone(), test.expect)).collect();
     policy.unpinned = own.map_or_else(Vec::new, |layer| {
         let bare = layer.file.extends.iter().filter(|entry| !entry.value.contains('@'));
         bare.map(|entry| (entry.value.clone(), entry.place.origin())).collect()
@@ -149,46 +152,6 @@ fn build(source: SourceText, folder: Option<&Folder>, options: &Options) -> Resu
         }
     }
     Ok(policy)
-}
-
-/// Files that lie beside the policy, as they are read.
-struct Beside<'f> {
-    folder: Option<&'f Folder>,
-    /// Names and texts of all that were.
-    read: Vec<(String, String)>,
-}
-
-impl Beside<'_> {
-    fn read(&mut self, name: &crate::text::Located<String>) -> Result<SourceText, Diagnostic> {
-        let Some(folder) = self.folder else {
-            let shown: String = name.value.escape_debug().take(128).collect();
-            return Err(Diagnostic::at(&name.place, format!("\"{shown}\" cannot be read: this policy is not a file"))
-                .help("save the policy, with the file beside it"));
-        };
-        let source = folder.read(&name.value)?;
-        self.read.push((name.value.clone(), source.text.clone()));
-        Ok(source)
-    }
-
-    /// The MCP servers with what their approved lists say.
-    fn servers(&mut self, layers: &[Layer]) -> Result<Vec<McpRule>, Vec<Diagnostic>> {
-        let (mut servers, mut errors): (Vec<McpRule>, Vec<Diagnostic>) = (Vec::new(), Vec::new());
-        for text in layers.iter().flat_map(|layer| &layer.file.mcp) {
-            if servers.iter().any(|server| server.name == text.name.value) {
-                let message = format!("the name of [[mcp]] \"{}\" is taken", text.name.value);
-                errors.push(Diagnostic::at(&text.name.place, message).help("give it another name"));
-                continue;
-            }
-            match self.read(&text.tools) {
-                Err(error) => errors.push(error),
-                Ok(source) => match crate::mcp_rule::rule(text, &source) {
-                    Ok(server) => servers.push(server),
-                    Err(error) => errors.push(error),
-                },
-            }
-        }
-        if errors.is_empty() { Ok(servers) } else { Err(errors) }
-    }
 }
 
 fn written(resolved: &Resolved, beside: &mut Beside<'_>, schema: &Schema) -> Result<Vec<written::Rule>, Vec<Diagnostic>> {
@@ -216,7 +179,7 @@ fn written(resolved: &Resolved, beside: &mut Beside<'_>, schema: &Schema) -> Res
     if errors.is_empty() { Ok(rules) } else { Err(errors) }
 }
 
-fn bundle(resolved: &Resolved, rules: Vec<Rule>, file: &str) -> Bundle {
+fn bundle(resolved: &Resolved, rules: Vec<Rule>, mcp: Vec<(String, String)>, file: &str) -> Bundle {
     let denied = |e: &Entry<PathRule>| match &e.value {
         PathRule::Workspace(path) => Some(path.clone()),
         PathRule::Host(_) => None,
@@ -235,9 +198,12 @@ fn bundle(resolved: &Resolved, rules: Vec<Rule>, file: &str) -> Bundle {
         calls: resolved.limits.calls,
         output: resolved.limits.output,
         file_size: resolved.limits.file_size,
+        journal: resolved.limits.journal,
         exec: resolved.exec.iter().map(|(rule, _)| rule.clone()).collect(),
         egress: resolved.egress.clone(),
         ceiling_egress: resolved.ceiling_egress.clone(),
+        mcp,
+        models: resolved.models.iter().map(|model| (model.name.clone(), model.models.clone())).collect(),
         workspace_deny,
         listed: listed(resolved),
         user_permits: rules.iter().any(|r| r.kind == RuleKind::Allow && !generated(r)),
@@ -245,7 +211,7 @@ fn bundle(resolved: &Resolved, rules: Vec<Rule>, file: &str) -> Bundle {
     }
 }
 
-fn policy(resolved: Resolved, bundle: Bundle, tests: usize) -> Policy {
+fn policy(resolved: Resolved, bundle: Bundle, tests: Vec<TestText>) -> Policy {
     let settings = settings(&resolved);
     let rules = |list: Vec<Entry<PathRule>>| {
         list.into_iter().map(|e| FsRule { origin: e.place.origin(), id: e.id, path: e.value }).collect()
@@ -277,7 +243,6 @@ fn policy(resolved: Resolved, bundle: Bundle, tests: usize) -> Policy {
         unreachable: resolved.unreachable,
         settings,
         tests,
-        tested: Vec::new(),
         sealed: false,
         unpinned: Vec::new(),
         remarks: Vec::new(),

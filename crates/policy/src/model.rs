@@ -3,7 +3,7 @@
 use crate::bundle::Bundle;
 use crate::host::{HostPattern, Method, UrlPath};
 use crate::path::PathRule;
-use crate::attempt::{Attempt, Expect};
+use crate::text::file::TestText;
 use serde::{Deserialize, Serialize};
 
 /// Where a rule is written.
@@ -71,18 +71,23 @@ pub struct Policy {
     pub remarks: Vec<String>,
     /// Every effective value by key, with where it comes from, in the order of the language.
     pub settings: Vec<Setting>,
-    /// How many `[[test]]` entries were run, and passed, when the policy was loaded.
-    pub tests: usize,
-    /// What they ask, and what they expect.
-    pub(crate) tested: Vec<(Attempt, Expect)>,
+    /// Its own `[[test]]` entries.
+    pub(crate) tests: Vec<TestText>,
     pub(crate) bundle: Bundle,
 }
 
 impl Policy {
+    /// How many tests of its own it has.
+    #[must_use]
+    pub fn test_count(&self) -> usize {
+        self.tests.len()
+    }
+
     /// What the shim needs to decide, and nothing else of the policy.
     #[must_use]
     pub fn bundle(&self) -> Bundle {
-        self.bundle.clone()
+        // The number stands in `limits`, where everybody reads it.
+        Bundle { journal: self.limits.journal, ..self.bundle.clone() }
     }
 }
 

@@ -307,19 +307,26 @@ impl<'p> Judge<'p> {
             Some(rule) => (vec!["syscalls.add".to_owned()], Some(rule.origin.clone())),
             None => (Vec::new(), None),
         };
-        let said = match seccomp::judge("cell-native", &self.policy.syscalls, number, args) {
-            Ok(said) => said,
+        let digest = self.digest();
+        let Some(profile) = seccomp::profile("cell-native") else {
+            return denied(Denial::of("seccomp", name.to_owned(), "there is no profile".to_owned(), digest));
+        };
+        let action = match profile.with(&self.policy.syscalls).decide(number.into(), args) {
+            Ok(action) => action,
             Err(error) => {
                 let reason = format!("the filter cannot be run: {error}");
-                return denied(Denial::of("seccomp", name.to_owned(), reason, self.digest()));
+                return denied(Denial::of("seccomp", name.to_owned(), reason, digest));
             }
         };
-        let why = added.map(|rule| rule.why.clone()).or(said.why);
-        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-        let by = if added.is_some() { "syscalls.add" } else { "profile cell-native" };
-        let depends = if said.by_argument { "; it depends on the arguments" } else { "" };
-        let reason = format!("{by} {}{why}{depends}", said.does);
-        if said.allowed {
+        let nr = u32::try_from(number).unwrap_or(u32::MAX);
+        let reason = match added {
+            Some(rule) => format!("syscalls.add {}: {}", does(action), rule.why),
+            None => match profile.rules.iter().find(|rule| rule.nr == nr) {
+                Some(rule) => format!("the profile {} {} with these arguments; its rule {}", profile.name, does(action), rule.says),
+                None => format!("the profile {} has no rule for it, and so {}", profile.name, does(action)),
+            },
+        };
+        if action == seccomp::Action::Allow {
             let object = name.to_owned();
             return Ruling { verdict: Expect::Allow, layer: "seccomp", object, rules, origin, reason, denial: None };
         }
@@ -334,8 +341,7 @@ impl<'p> Judge<'p> {
                 line: Some(rule.origin.line),
             }),
             None => {
-                let number = u32::try_from(number).unwrap_or(u32::MAX);
-                let addable = seccomp::addable("cell-native", number, SyscallAction::Allow).is_ok();
+                let addable = seccomp::addable(&profile, nr, SyscallAction::Allow).is_ok();
                 addable.then(|| Fix {
                     key: "[[syscalls.add]]".to_owned(),
                     change: format!("add names = [\"{name}\"], action = \"allow\" and why"),
@@ -345,6 +351,15 @@ impl<'p> Judge<'p> {
             }
         };
         denied(denial.fixed_by_all(fix.map(|fix| vec![fix])))
+    }
+}
+
+fn does(action: seccomp::Action) -> &'static str {
+    match action {
+        seccomp::Action::Allow => "lets it through",
+        seccomp::Action::Notify => "has the shim refuse and record it",
+        seccomp::Action::Errno(_) => "makes it fail",
+        _ => "ends the process",
     }
 }
 

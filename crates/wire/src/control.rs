@@ -111,6 +111,11 @@ pub enum ToSupervisor {
         /// Why, for the operator.
         reason: String,
     },
+    /// End the run now: the next record would pass the journal's limit.
+    JournalFull {
+        /// The limit and what would have passed it, for the operator.
+        detail: String,
+    },
     /// A line of the agent's log that has been journaled, for the operator's screen.
     Log {
         /// `debug`, `info`, `warn`, `error`.
@@ -168,6 +173,8 @@ pub enum Reason {
     LimitPids,
     /// Table limit.
     LimitTable,
+    /// The journal has as many bytes as it may have.
+    LimitJournal,
     /// The operator stopped it (SIGINT, SIGTERM).
     Interrupted,
     /// The supervisor killed it: a broken channel, a dead shim, a record that can't be written.

@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Mediator {
     /// Writes the last records, makes them durable, and says so.
     pub(super) fn finish(&mut self, end: &RunEnd) -> Result<(), ShimError> {
+        self.ledger.close();
         self.drain_channel()?;
         if let Some(tool) = self.tool.take() {
             self.control.send(&ToSupervisor::KillTool { cell: tool.cell })?;
@@ -29,8 +30,7 @@ impl Mediator {
         self.ledger.open()?;
         self.flush_counts()?;
         let detail = serde_json::to_value(end).map_err(|e| ShimError::Protocol(e.to_string()))?;
-        self.ledger.lifecycle("exit", detail)?;
-        self.ledger.commit()?;
+        self.ledger.last("exit", detail)?;
         let (records, head) = self.ledger.head();
         let summary = Summary {
             calls: self.calls.decided + self.calls.over,
@@ -84,6 +84,7 @@ impl Mediator {
                     ShimError::Orphaned => "the supervisor is gone".to_owned(),
                     other => other.to_string(),
                 };
+                self.ledger.close();
                 let recorded = self
                     .ledger
                     .open()

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
 use serde_json::json;
-use stockade_journal::{Record, Writer};
+use stockade_journal::{JournalError, Record, Writer};
+use stockade_policy::bundle::MIN_JOURNAL;
 use stockade_wire::control::{CellId, RunEnd, Setup, ToSupervisor};
 
 use crate::channel::Channel;
@@ -94,7 +95,10 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
             setup.workspace
         )));
     }
-    let ledger = Ledger::new(Writer::create(doors.journal)?);
+    if bundle.journal < MIN_JOURNAL {
+        return Err(ShimError::Setup(format!("limits.journal of {} bytes; at least {MIN_JOURNAL}", bundle.journal)));
+    }
+    let ledger = Ledger::new(Writer::create(doors.journal)?, bundle.journal);
     let logs = LogBudget::new(bundle.output);
     control.send(&ToSupervisor::Hello)?;
     let mut decisions = Decisions::new(bundle);
@@ -140,28 +144,43 @@ impl Mediator {
     /// Serves until the agent's cell is gone.
     fn serve(&mut self) -> Result<RunEnd, ShimError> {
         loop {
-            for (source, events) in self.wait()? {
-                match source {
-                    Source::Watch(index) => self.serve_watch(index, events)?,
-                    Source::Stdout | Source::Stderr => {
-                        if let Some(tool) = &mut self.tool {
-                            tool.drain();
-                        }
+            match self.turn() {
+                Ok(None) => {}
+                Ok(Some(end)) => return Ok(end),
+                // The call that was to be announced does not happen.
+                Err(ShimError::Journal(full @ JournalError::Full { .. })) => self.journal_full(&full.to_string())?,
+                Err(error) => return Err(error),
+            }
+            if let Some(full) = self.ledger.take_full() {
+                self.journal_full(&full)?;
+            }
+        }
+    }
+
+    /// Serves what is there to be served, once.
+    fn turn(&mut self) -> Result<Option<RunEnd>, ShimError> {
+        for (source, events) in self.wait()? {
+            match source {
+                Source::Watch(index) => self.serve_watch(index, events)?,
+                Source::Stdout | Source::Stderr => {
+                    if let Some(tool) = &mut self.tool {
+                        tool.drain();
                     }
-                    Source::Cell => self.serve_cell(events)?,
-                    Source::Control => {
-                        if let Some(end) = self.serve_control()? {
-                            return Ok(end);
-                        }
+                }
+                Source::Cell => self.serve_cell(events)?,
+                Source::Control => {
+                    if let Some(end) = self.serve_control()? {
+                        return Ok(Some(end));
                     }
                 }
             }
-            self.watches.retain(|watch| !watch.is_done());
-            if self.backlog {
-                self.serve_frames()?;
-            }
-            self.tick(Instant::now())?;
         }
+        self.watches.retain(|watch| !watch.is_done());
+        if self.backlog {
+            self.serve_frames()?;
+        }
+        self.tick(Instant::now())?;
+        Ok(None)
     }
 
     fn serve_watch(&mut self, index: usize, events: PollFlags) -> Result<(), ShimError> {
@@ -198,6 +217,27 @@ impl Mediator {
         if self.closed.is_some_and(|due| due <= now) {
             self.condemn("the cell closed its channel and did not end")?;
         }
+        Ok(())
+    }
+
+    /// Ends the run: what cannot be recorded must not happen, and there is room only for its end.
+    fn journal_full(&mut self, full: &str) -> Result<(), ShimError> {
+        self.ledger.close();
+        self.channel = None;
+        self.closed = None;
+        self.backlog = false;
+        if self.condemned.is_some() {
+            return Ok(());
+        }
+        self.condemned = Some(Instant::now() + KILL_PATIENCE);
+        self.ledger.open()?;
+        let detail = format!("{full} (of limits.journal a part is kept for the last records)");
+        self.ledger.lifecycle("killed", json!({ "reason": detail }))?;
+        self.ledger.commit()?;
+        if let Some(tool) = &self.tool {
+            self.control.send(&ToSupervisor::KillTool { cell: tool.cell })?;
+        }
+        self.control.send(&ToSupervisor::JournalFull { detail })?;
         Ok(())
     }
 

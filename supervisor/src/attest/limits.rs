@@ -35,7 +35,9 @@ pub(super) fn cgroup(subject: &Subject, group: &CellGroup, on: &Hierarchies) -> 
             layer.mismatches.push(format!("cgroup: {} is {found:?}, planned {wanted:?}", path.display()));
         }
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if ["memory.max", "memory.limit_in_bytes", "pids.max", "cpu.max", "cpu.cfs_quota_us"].contains(&file.as_str()) {
+        if ["memory.max", "memory.limit_in_bytes", "pids.max", "cpu.max", "cpu.cfs_quota_us", "io.max"]
+            .contains(&file.as_str())
+        {
             words.push(format!("{file} {found}"));
         }
         limits.insert(file, found.into());

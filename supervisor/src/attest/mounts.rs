@@ -1,5 +1,7 @@
 //! The mount table, whole: what is there and not planned is a mismatch too.
 
+use std::path::Path;
+
 use serde_json::json;
 use stockade_plan::{Plan, What};
 
@@ -13,6 +15,17 @@ struct Planned<'a> {
     no_dev: bool,
 }
 
+/// A pin has the options of the mount that it is in.
+fn options_above(plan: &Plan, place: &str) -> (bool, bool, bool) {
+    let above = plan.root.iter().rev().find_map(|entry| match &entry.what {
+        What::Bind { read_only, no_exec, .. } if Path::new(place).starts_with(&entry.dest) => {
+            Some((*read_only, *no_exec, true))
+        }
+        _ => None,
+    });
+    above.unwrap_or((false, false, true))
+}
+
 pub(super) fn mounts(subject: &Subject, plan: &Plan) -> Layer {
     let mut layer = Layer::new("mounts");
     let mut planned = vec![Planned { place: "/", read_only: true, no_exec: true, no_dev: true }];
@@ -21,8 +34,7 @@ pub(super) fn mounts(subject: &Subject, plan: &Plan) -> Layer {
             What::Bind { read_only, no_exec, device, .. } => (*read_only, *no_exec, !device),
             What::Tmpfs { .. } | What::Proc => (false, true, true),
             What::Mask => (true, true, true),
-            // A pin has the options of what it pins.
-            What::Pin => (false, false, true),
+            What::Pin => options_above(plan, &entry.dest),
             What::Dir | What::Symlink { .. } | What::File { .. } => continue,
         };
         planned.push(Planned { place: &entry.dest, read_only, no_exec, no_dev });

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use serde_json::{Map, json};
-use stockade_plan::Plan;
+use serde_json::{Map, Value, json};
+use stockade_plan::{Addition, AdditionAction, Plan};
 
 use super::{Layer, Moment, Subject};
 
@@ -109,10 +109,29 @@ pub(super) fn seccomp(subject: &Subject, plan: &Plan, moment: Moment) -> Layer {
     layer.expect("Seccomp_filters", &filters, &expected.to_string());
     let digest: String = plan.seccomp.digest.iter().map(|b| format!("{b:02x}")).collect();
     let short = digest.get(..12).unwrap_or_default();
+    let additions: Vec<_> = plan.seccomp.additions.iter().map(|a| addition(*a)).collect();
+    let added = match additions.len() {
+        0 => String::new(),
+        count => format!(", {count} added by the policy"),
+    };
     let listener = if plan.seccomp.listener { ", the rest to the shim" } else { "" };
-    layer.summary = format!("mode 2, {filters} filter(s), allow-list {short}{listener}");
+    layer.summary = format!("mode 2, {filters} filter(s), allow-list {short}{added}{listener}");
     layer.details = json!({"mode": mode, "filters": filters, "sha256": digest, "listener": plan.seccomp.listener});
+    // Only what is there: records of runs without additions stay as they were.
+    if let (false, Some(details)) = (additions.is_empty(), layer.details.as_object_mut()) {
+        details.insert("additions".into(), additions.into());
+    }
     layer
+}
+
+fn addition(addition: Addition) -> Value {
+    let name = stockade_policy::seccomp::syscall_name(addition.nr.into());
+    let action = match addition.action {
+        AdditionAction::Allow => "allow",
+        AdditionAction::Deny => "deny",
+        AdditionAction::Notify => "notify",
+    };
+    json!({"name": name, "nr": addition.nr, "action": action})
 }
 
 pub(super) fn descriptors(subject: &Subject, plan: &Plan, moment: Moment) -> Layer {

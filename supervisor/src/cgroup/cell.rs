@@ -62,6 +62,12 @@ impl CellGroup {
         Ok(group)
     }
 
+    /// What the group was given, as its files have it.
+    pub(crate) fn limits(&self) -> Option<Limits> {
+        // The kernel takes no quota below a millisecond a period.
+        self.limits.map(|limits| Limits { cpu_millis: limits.cpu_millis.max(10), ..limits })
+    }
+
     fn settings(&self, on: &Hierarchies, limits: Limits) -> Vec<(PathBuf, String, String)> {
         let quota = (u64::from(limits.cpu_millis) * PERIOD / 1000).max(1000);
         let mut all = Vec::new();
@@ -116,7 +122,10 @@ impl CellGroup {
             (path, wanted, found)
         };
         let missing_swap = |dir: &Path, file: &str| file == "memory.memsw.limit_in_bytes" && !dir.join(file).exists();
-        self.settings(on, limits).into_iter().filter(|(d, f, _)| !missing_swap(d, f)).map(read).collect()
+        let own = self.settings(on, limits).into_iter().filter(|(d, f, _)| !missing_swap(d, f)).map(read);
+        // That of the disk is the whole run's, one group up.
+        let run = on.io.as_ref().zip(self.v2.parent()).map(|(io, run)| io.read_back(run));
+        own.chain(run).collect()
     }
 
     /// What the group ran into so far.

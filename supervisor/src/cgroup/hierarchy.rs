@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 
 use procfs::process::Process;
 
+use super::io::IoLimit;
 use crate::error::{Doing, RunError};
 
 /// Controllers that every cell needs.
 const NEEDED: [&str; 3] = ["memory", "pids", "cpu"];
+/// Controller of ceilings on a disk, which only some policies ask for.
+const IO: &str = "io";
 /// Our folder in every hierarchy.
 const OURS: &str = "stockade";
 
@@ -21,11 +24,13 @@ pub(crate) struct Hierarchies {
     pub on_v2: Vec<&'static str>,
     /// Controllers of [`NEEDED`] that are on v1, with our folder there.
     pub on_v1: Vec<(&'static str, PathBuf)>,
+    /// Ceilings on the workspace's disk, kept by the run's v2 group.
+    pub io: Option<IoLimit>,
 }
 
 impl Hierarchies {
     /// Finds the hierarchies and makes our folder in each.
-    pub(crate) fn find() -> Result<Self, RunError> {
+    pub(crate) fn find(io: Option<IoLimit>) -> Result<Self, RunError> {
         let mounts = Process::myself()
             .and_then(|me| me.mountinfo())
             .map_err(|e| RunError::Host(format!("/proc/self/mountinfo cannot be read ({e}); mount procfs on /proc")))?;
@@ -37,7 +42,10 @@ impl Hierarchies {
         })?;
         let available =
             fs::read_to_string(root.join("cgroup.controllers")).doing("read", root.join("cgroup.controllers"))?;
-        let mut found = Self { v2: root.join(OURS), on_v2: Vec::new(), on_v1: Vec::new() };
+        let mut found = Self { v2: root.join(OURS), on_v2: Vec::new(), on_v1: Vec::new(), io };
+        if found.io.is_some() && !available.split_whitespace().any(|c| c == IO) {
+            return Err(IoLimit::without_controller());
+        }
         for needed in NEEDED {
             if available.split_whitespace().any(|c| c == needed) {
                 found.on_v2.push(needed);
@@ -69,12 +77,13 @@ impl Hierarchies {
 
     /// Hands the v2 controllers down to the children of `dir`.
     pub(crate) fn enable_in(&self, dir: &Path) -> Result<(), RunError> {
-        if self.on_v2.is_empty() {
+        let wanted: Vec<_> = self.on_v2.iter().copied().chain(self.io.as_ref().map(|_| IO)).collect();
+        if wanted.is_empty() {
             return Ok(());
         }
         let file = dir.join("cgroup.subtree_control");
         let now = fs::read_to_string(&file).doing("read", &file)?;
-        let missing: Vec<_> = self.on_v2.iter().filter(|c| !now.split_whitespace().any(|n| n == **c)).collect();
+        let missing: Vec<_> = wanted.iter().filter(|c| !now.split_whitespace().any(|n| n == **c)).collect();
         if missing.is_empty() {
             return Ok(());
         }

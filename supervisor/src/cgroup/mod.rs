@@ -2,8 +2,10 @@
 
 mod cell;
 mod hierarchy;
+mod io;
 mod kill;
 
 pub(crate) use cell::{CellGroup, Events, Limits};
 pub(crate) use hierarchy::Hierarchies;
+pub(crate) use io::IoLimit;
 pub(crate) use kill::{end_group, remove_tree, wait_empty};

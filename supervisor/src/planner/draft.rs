@@ -4,7 +4,8 @@ use std::os::fd::OwnedFd;
 
 use nix::libc;
 use stockade_plan::{
-    Access, Cgroups, Descriptor, Entry, Exec, Ids, Landlock, Plan, Rlimit, Role, Rule, Seccomp, Slot, What,
+    Access, Addition, CgroupLimits, Cgroups, Descriptor, Entry, Exec, Ids, Landlock, Plan, Rlimit, Role, Rule, Seccomp,
+    Slot, What,
 };
 use stockade_policy::seccomp;
 
@@ -37,6 +38,7 @@ pub(crate) struct Finish<'a> {
     pub landlock_abi: u8,
     pub profile: &'static str,
     pub listener: bool,
+    pub additions: Vec<Addition>,
     pub program: OwnedFd,
     pub argv: Vec<String>,
     pub env: Vec<String>,
@@ -101,10 +103,15 @@ impl Draft {
             hostname: with.hostname.to_owned(),
             ids: Ids { host: with.host_id, count: IDS, uid: USER, gid: USER },
             cgroups: Cgroups { v2, v1 },
+            limits: with.group.limits().map(|limits| CgroupLimits {
+                memory: limits.memory,
+                pids: limits.pids,
+                cpu_millis: limits.cpu_millis,
+            }),
             root: self.root,
             rlimits: self.rlimits,
             landlock: Landlock { abi: with.landlock_abi, rules: self.rules },
-            seccomp: Seccomp { filter, digest: profile.digest, listener: with.listener },
+            seccomp: Seccomp { filter, digest: profile.digest, listener: with.listener, additions: with.additions },
             descriptors: self.descriptors,
             exec: Exec { program, argv: with.argv, env: with.env, cwd: with.cwd.to_owned() },
         };

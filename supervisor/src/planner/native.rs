@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::libc;
-use stockade_plan::{Access, Owner, Role, What};
-use stockade_policy::{FsRule, PathRule, Policy};
+use stockade_plan::{Access, Addition, MAX_ADDITIONS, Owner, Role, What};
+use stockade_policy::{FsRule, PathRule, Policy, seccomp};
 
 use super::draft::{Draft, Finish, USER};
 use crate::cgroup::CellGroup;
@@ -17,6 +17,8 @@ use crate::home::{Home, dev_null};
 use crate::launch::Order;
 use crate::workspace::Workspace;
 
+/// The filter of every native cell.
+const PROFILE: &str = "cell-native";
 /// Where the workspace appears.
 const WORKSPACE: &str = "/workspace";
 /// Top-level names that merged-/usr hosts have as links, with their targets.
@@ -40,6 +42,7 @@ pub(crate) struct NativeInputs<'a> {
     pub stderr: OwnedFd,
     pub status: OwnedFd,
     pub argv: &'a [String],
+    pub env: &'a [(String, String)],
 }
 
 /// A native cell.
@@ -50,22 +53,15 @@ pub(crate) fn native(home: &Home, inputs: NativeInputs<'_>) -> Result<Order, Run
     draft.descriptor(inputs.stderr, 2)?;
     draft.descriptor(inputs.status, 3)?;
 
-    let host: Vec<(&str, &FsRule)> = inputs
-        .policy
-        .fs
-        .read
-        .iter()
-        .filter_map(|rule| match &rule.path {
-            PathRule::Host(path) => Some((path.as_str(), rule)),
-            PathRule::Workspace(_) => None,
-        })
-        .collect();
+    let host = on_host(&inputs.policy.fs.read);
+    let execute = on_host(&inputs.policy.fs.execute);
     for (path, rule) in &host {
         // A path beneath another one is there already, and can't be mounted into a read-only tree.
         if !host.iter().any(|(other, _)| other != path && Path::new(path).starts_with(other)) {
-            host_tree(&mut draft, path, rule, &host)?;
+            host_tree(&mut draft, path, rule, &host, &execute)?;
         }
     }
+    execute_beneath(&mut draft, &host, &execute)?;
     merged_usr(&mut draft, &host);
     devices(&mut draft)?;
     let size = inputs.policy.limits.memory / TMPFS_PART;
@@ -91,17 +87,60 @@ pub(crate) fn native(home: &Home, inputs: NativeInputs<'_>) -> Result<Order, Run
         host_id: inputs.host_id,
         group: inputs.group,
         landlock_abi: inputs.landlock_abi,
-        profile: "cell-native",
+        profile: PROFILE,
         listener: true,
+        additions: additions(inputs.policy)?,
         program: home.program("stockade-init")?,
         argv,
-        env: inputs.policy.env.iter().map(|(k, v)| format!("{k}={v}")).collect(),
+        env: inputs.env.iter().map(|(k, v)| format!("{k}={v}")).collect(),
         cwd: if has_workspace { WORKSPACE } else { "/tmp" },
     })
 }
 
+/// Rules for paths of the host.
+type HostRules<'a> = Vec<(&'a str, &'a FsRule)>;
+
+fn on_host(rules: &[FsRule]) -> HostRules<'_> {
+    rules
+        .iter()
+        .filter_map(|rule| match &rule.path {
+            PathRule::Host(path) => Some((path.as_str(), rule)),
+            PathRule::Workspace(_) => None,
+        })
+        .collect()
+}
+
+/// Whether one of the rules covers all of `path`.
+fn covers(rules: &[(&str, &FsRule)], path: &str) -> bool {
+    rules.iter().any(|(top, _)| Path::new(path).starts_with(top))
+}
+
+/// What the policy adds to the profile, if all of it may be.
+fn additions(policy: &Policy) -> Result<Vec<Addition>, RunError> {
+    let profile =
+        seccomp::profile(PROFILE).ok_or_else(|| RunError::Internal(format!("no seccomp profile {PROFILE}")))?;
+    for rule in &policy.syscalls {
+        for (nr, name) in &rule.calls {
+            let refuse = |e| RunError::Policy(format!("{}: syscalls {name:?}: {e}", rule.origin));
+            seccomp::addable(&profile, *nr, rule.action).map_err(refuse)?;
+        }
+    }
+    let additions = seccomp::additions(&policy.syscalls);
+    if additions.len() > MAX_ADDITIONS {
+        let count = additions.len();
+        return Err(RunError::Policy(format!("syscalls: {count} are added, at most {MAX_ADDITIONS} can be")));
+    }
+    Ok(additions)
+}
+
 /// One path of the host, read-only. A link whose target is readable anyway appears as that link.
-fn host_tree(draft: &mut Draft, path: &str, rule: &FsRule, host: &[(&str, &FsRule)]) -> Result<(), RunError> {
+fn host_tree(
+    draft: &mut Draft,
+    path: &str,
+    rule: &FsRule,
+    host: &[(&str, &FsRule)],
+    execute: &[(&str, &FsRule)],
+) -> Result<(), RunError> {
     let refuse = |why: String| RunError::Policy(format!("{}: fs.read {path:?}: {why}", rule.origin));
     let real = match fs::canonicalize(path) {
         // A preset names what a program wants where it exists; a policy names what its author knows to be there.
@@ -125,9 +164,47 @@ fn host_tree(draft: &mut Draft, path: &str, rule: &FsRule, host: &[(&str, &FsRul
         return Err(refuse("it is neither a directory nor a regular file".into()));
     }
     let source = draft.slot(file.into())?;
-    let what = What::Bind { source, read_only: true, no_exec: false, device: false, file: is_file, idmap: None };
+    // A mount with something to execute in it cannot be noexec; there Landlock says what.
+    let whole = covers(execute, path);
+    let no_exec = !whole && !execute.iter().any(|(inside, _)| Path::new(inside).starts_with(path));
+    let what = What::Bind { source, read_only: true, no_exec, device: false, file: is_file, idmap: None };
     draft.put(path, what);
-    draft.allow(path, if is_file { Access::ReadFile } else { Access::ReadExecute });
+    draft.allow(
+        path,
+        match (is_file, whole) {
+            (true, true) => Access::ReadExecuteFile,
+            (true, false) => Access::ReadFile,
+            (false, true) => Access::ReadExecute,
+            (false, false) => Access::Read,
+        },
+    );
+    Ok(())
+}
+
+/// Execution beneath trees that are only readable as a whole.
+fn execute_beneath(draft: &mut Draft, host: &[(&str, &FsRule)], execute: &[(&str, &FsRule)]) -> Result<(), RunError> {
+    for (path, rule) in execute {
+        // What is listed to be read has been dealt with, in its own mount or in one above.
+        let listed = host.iter().any(|(read, _)| read == path);
+        let shown = draft.root.iter().any(|entry| entry.dest == *path);
+        if listed && shown {
+            continue;
+        }
+        let refuse = |why: String| RunError::Policy(format!("{}: fs.execute {path:?}: {why}", rule.origin));
+        if !covers(host, path) {
+            return Err(refuse("no fs.read covers it; add it there".into()));
+        }
+        let real = match fs::canonicalize(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && rule.origin.file.starts_with("preset:") => continue,
+            other => other.map_err(|e| refuse(format!("{e}; create it or remove the entry")))?,
+        };
+        if real == Path::new(path) {
+            draft.allow(*path, if real.is_file() { Access::ReadExecuteFile } else { Access::ReadExecute });
+        } else if !real.to_str().is_some_and(|real| covers(execute, real)) {
+            // What is executed is the target.
+            return Err(refuse(format!("it is a symbolic link or goes through one; name {} instead", real.display())));
+        }
+    }
     Ok(())
 }
 
@@ -203,19 +280,25 @@ fn put_workspace(draft: &mut Draft, policy: &Policy, workspace: &Workspace) -> R
             })
             .collect()
     };
-    let (read, write) = (inside(&policy.fs.read), inside(&policy.fs.write));
+    let (read, write, execute) = (inside(&policy.fs.read), inside(&policy.fs.write), inside(&policy.fs.execute));
     if read.is_empty() && write.is_empty() {
         return Ok(false);
     }
     let source = draft.slot(workspace.share()?)?;
     let owner = workspace.owner;
     let read_only = write.is_empty();
-    let what = What::Bind { source, read_only, no_exec: false, device: false, file: false, idmap: Some(owner) };
+    let no_exec = execute.is_empty();
+    let what = What::Bind { source, read_only, no_exec, device: false, file: false, idmap: Some(owner) };
     draft.put(WORKSPACE, what);
-    for (paths, access) in [(read, Access::ReadExecute), (write, Access::ReadWriteExecute)] {
-        for path in paths {
-            draft.allow(join(&path), access);
-        }
+    let covered = |path: &str| execute.iter().any(|top| Path::new(path).starts_with(top));
+    for path in &read {
+        draft.allow(join(path), if covered(path) { Access::ReadExecute } else { Access::Read });
+    }
+    for path in &write {
+        draft.allow(join(path), if covered(path) { Access::ReadWriteExecute } else { Access::ReadWrite });
+    }
+    for path in execute.iter().filter(|path| !read.contains(path) && !write.contains(path)) {
+        draft.allow(join(path), Access::ReadExecute);
     }
     for rule in &policy.fs.deny {
         if let PathRule::Workspace(path) = &rule.path {

@@ -63,7 +63,7 @@ pub(super) fn of_native(status: Result<ExitStatus, NotExecuted>, events: Events)
         Err(NotExecuted(Some(errno))) => (
             Reason::Failed,
             format!(
-                "the program could not be executed in the cell: {}; is it, and its interpreter, beneath fs.read?",
+                "the program could not be executed in the cell: {}; is it, and its interpreter, beneath fs.execute?",
                 errno.desc()
             ),
         ),

@@ -96,6 +96,7 @@ impl Finished {
             Reason::LimitFuel => 32,
             Reason::LimitPids => 33,
             Reason::LimitTable => 34,
+            Reason::LimitJournal => 35,
             Reason::Killed => 40,
             Reason::Interrupted => 128 + self.interrupted_by.and_then(|s| u8::try_from(s).ok()).unwrap_or(2),
         }

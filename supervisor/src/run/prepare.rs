@@ -268,7 +268,7 @@ fn cell_order(
             let runtime = RUNTIME_MEMORY.min(limits.memory / 2);
             let config = CellConfig {
                 task: task.clone(),
-                env: scene.request.policy.env.clone(),
+                env: scene.env.clone(),
                 memory: limits.memory - runtime,
                 table_elements: limits.table_elements,
                 fuel: limits.fuel,
@@ -325,6 +325,7 @@ pub(super) fn native_order(
             stderr,
             status: their_status,
             argv,
+            env: &scene.env,
         },
     )?;
     Ok((order, group, status.into()))

@@ -7,17 +7,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stockade_policy::PathRule;
+use stockade_policy::bundle::MIN_JOURNAL;
 
-use crate::cgroup::Hierarchies;
+use crate::cgroup::{Hierarchies, IoLimit};
 use crate::error::{Doing, RunError};
 use crate::home::{Home, RUNTIME, STATE, record_dir, unrecordable};
 use crate::janitor::Janitor;
 use crate::planner::USER;
 use crate::reserve::{Note, Range, Reservation};
-use crate::run::Request;
 use crate::run::signals::Signals;
+use crate::run::{Agent, Request};
 use crate::workspace::Workspace;
-use crate::{landlock_abi, reclaim};
+use crate::{environment, landlock_abi, reclaim};
 
 /// When the steps of a run were done, from its beginning.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ pub(super) struct Scene {
     pub run: String,
     pub workspace: Option<Workspace>,
     pub landlock_abi: u8,
+    pub env: Vec<(String, String)>,
     pub hierarchies: Hierarchies,
     pub journal: PathBuf,
     pub note: Note,
@@ -59,6 +61,8 @@ impl Scene {
     pub(super) fn set(mut request: Request) -> Result<Self, RunError> {
         let mut clock = Clock::start();
         let signals = Signals::catch()?;
+        let env = environment::of(&request.policy, |name| std::env::var_os(name))?;
+        enforceable(&request)?;
         let home = Home::open(request.state.as_deref())?;
         let landlock_abi = landlock_abi::choose(&request.policy.require.degrade_ok)?;
         let writes = request.policy.fs.write.iter().any(|rule| matches!(rule.path, PathRule::Workspace(_)));
@@ -67,7 +71,8 @@ impl Scene {
         if let Some(workspace) = &workspace {
             workspace.leaves_out(&request.policy_file)?;
         }
-        let hierarchies = Hierarchies::find()?;
+        let io = IoLimit::of(&request.policy, workspace.as_ref().map(Workspace::as_fd))?;
+        let hierarchies = Hierarchies::find(io)?;
         clock.mark("host examined");
         let run = new_id()?;
         let mut reservation = Reservation::take(|text| (request.notice)(&text))?;
@@ -85,6 +90,9 @@ impl Scene {
         clock.mark("reserved");
         fs::create_dir(&note.v2).doing("create cgroup", &note.v2)?;
         hierarchies.enable_in(&note.v2)?;
+        if let Some(io) = &hierarchies.io {
+            io.set(&note.v2)?;
+        }
         record_dir(&folder)?;
         (request.notice)(&format!("run {run}"));
         Ok(Self {
@@ -95,6 +103,7 @@ impl Scene {
             run,
             workspace,
             landlock_abi,
+            env,
             hierarchies,
             journal,
             note,
@@ -120,6 +129,24 @@ impl Scene {
         clock.mark("reclaimed");
         Ok((clock, signals))
     }
+}
+
+/// Refuses what this kind of run has no layer for.
+fn enforceable(request: &Request) -> Result<(), RunError> {
+    let policy = &request.policy;
+    if let (Agent::Wasm { .. }, Some(rule)) = (&request.agent, policy.syscalls.first()) {
+        return Err(RunError::Policy(format!(
+            "{}: syscalls: only native cells take additions to their filter, and this agent is a component; take them out of its policy",
+            rule.origin
+        )));
+    }
+    if policy.limits.journal < MIN_JOURNAL {
+        let asked = policy.limits.journal;
+        return Err(RunError::Policy(format!(
+            "limits.journal: {asked} bytes have no room for a first and a last record; at least {MIN_JOURNAL} are needed"
+        )));
+    }
+    Ok(())
 }
 
 /// `r-`, the time in UTC, and enough chance that two hosts do not meet.

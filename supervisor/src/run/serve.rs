@@ -211,6 +211,7 @@ impl Run {
             }
             ToSupervisor::KillTool { cell } => self.tools.iter().filter(|t| t.id == cell).try_for_each(tools::kill),
             ToSupervisor::KillCell { reason } => self.kill(Reason::Killed, reason),
+            ToSupervisor::JournalFull { detail } => self.kill(Reason::LimitJournal, detail),
             ToSupervisor::Log { level, message } => {
                 let line = (self.ready.scene.request.log)(&level, &message);
                 self.ready.output.note(&line);

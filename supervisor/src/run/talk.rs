@@ -131,6 +131,7 @@ impl Talk<'_> {
                         Err(RunError::Journal(reason))
                     }
                     Some(ToSupervisor::KillCell { reason }) => Err(RunError::Component(reason)),
+                    Some(ToSupervisor::JournalFull { detail }) => Err(RunError::Policy(detail)),
                     Some(message) => Ok(message),
                     None => Err(self.shim_gone()),
                 };

@@ -97,6 +97,7 @@ fn conclude(finished: &Finished, state: &Path) {
         Reason::LimitMemory => "memory limit hit (limits.memory)",
         Reason::LimitFuel => "fuel limit hit (limits.fuel)",
         Reason::LimitPids => "task limit hit (limits.pids)",
+        Reason::LimitJournal => "journal limit hit (limits.journal)",
         Reason::LimitTable => "table limit hit (limits.tables)",
         Reason::Interrupted => "interrupted",
         Reason::Killed => "killed by stockade",

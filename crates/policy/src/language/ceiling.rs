@@ -47,7 +47,7 @@ static LIMITS: Section = Section {
         key("files", Kind::Count(16, 1_048_576), "load, launcher", NONE, "1024", "As in a policy."),
         key("file_size", Kind::Size(0, 64 * TIB), "load, launcher", NONE, "\"1GiB\"", "As in a policy."),
         key("calls", Kind::Count(0, LONG), "load", NONE, "100_000", "As in a policy."),
-        key("journal", Kind::Size(64 * 1024, 64 * TIB), "load", NONE, "\"1GiB\"", "As in a policy."),
+        key("journal", Kind::Size(crate::bundle::MIN_JOURNAL, 64 * TIB), "load", NONE, "\"1GiB\"", "As in a policy."),
         key("io_read", Kind::Rate(4096, 64 * TIB), "load", NONE, "\"100MiB/s\"", "As in a policy; also set where the policy sets none."),
         key("io_write", Kind::Rate(4096, 64 * TIB), "load", NONE, "\"50MiB/s\"", "As in a policy; also set where the policy sets none."),
     ],

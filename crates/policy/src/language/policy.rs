@@ -71,7 +71,7 @@ static LIMITS: Section = Section {
         key("files", Kind::Count(16, 1_048_576), "rlimit", MUST, "256", "Open descriptors of one process."),
         key("file_size", Kind::Size(0, 64 * TIB), "rlimit, shim", MUST, "\"64MiB\"", "The largest file that can be written."),
         key("calls", Kind::Count(0, LONG), "shim", MUST, "1000", "Tool calls in one run."),
-        key("journal", Kind::Size(64 * 1024, 64 * TIB), "shim", MUST, "\"256MiB\"",
+        key("journal", Kind::Size(crate::bundle::MIN_JOURNAL, 64 * TIB), "shim", MUST, "\"256MiB\"",
             "The run's journal with its blobs. A run that would write more ends."),
         key("io_read", Kind::Rate(4096, 64 * TIB), "cgroup", "optional: no ceiling", "\"50MiB/s\"",
             "Reading from the workspace's block device. Needs cgroup v2 with the io controller."),

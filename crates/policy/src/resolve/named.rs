@@ -4,7 +4,7 @@ use super::{Entry, Resolved};
 use crate::diagnostic::Diagnostic;
 use crate::extends::Layer;
 use crate::host::{HostPattern, UrlPath};
-use crate::model::{EgressRule, ExecRule, ModelRule, RateRule, SecretRule, SyscallRule};
+use crate::model::{EgressRule, ExecRule, ModelRule, RateRule, SecretRule, SyscallAction, SyscallRule};
 use crate::seccomp;
 use crate::text::file::{EgressText, ExecText};
 use crate::text::{Located, suggestion};
@@ -171,7 +171,7 @@ pub(super) fn syscalls(layers: &[Layer], errors: &mut Vec<Diagnostic>) -> Vec<Sy
             if let Some(before) = before {
                 let message = format!("`{}` has an answer already, from the entry at {}", name.value, before.origin);
                 errors.push(Diagnostic::at(&name.place, message).help("keep one of them"));
-            } else if let Err(why) = seccomp::addable("cell-native", number, text.action) {
+            } else if let Some(why) = not_addable(number, text.action) {
                 let message = format!("layer seccomp: `{}` cannot be added: {why}", name.value);
                 errors.push(Diagnostic::at(&name.place, message).help("remove it; no policy can have it"));
             } else if !calls.iter().any(|(nr, _)| *nr == number) {
@@ -182,6 +182,12 @@ pub(super) fn syscalls(layers: &[Layer], errors: &mut Vec<Diagnostic>) -> Vec<Sy
         rules.push(SyscallRule { calls, action: text.action, why: text.why.clone(), origin: text.place.origin() });
     }
     rules
+}
+
+/// Why a syscall cannot get another answer than the profile's.
+fn not_addable(number: u32, action: SyscallAction) -> Option<String> {
+    let Some(profile) = seccomp::profile("cell-native") else { return Some("there is no profile".to_owned()) };
+    seccomp::addable(&profile, number, action).err().map(|why| why.to_string())
 }
 
 /// Every tool that a list names must be one.

@@ -3,9 +3,13 @@
 //! The bytes are an array of `struct sock_filter`, as `SECCOMP_SET_MODE_FILTER` takes it.
 //! [`Profile::decide`] interprets the same bytes, so what it says is what the kernel does.
 
+mod addable;
 mod interpret;
+mod with;
 
+pub use addable::{NotAddable, addable};
 pub use interpret::{AUDIT_ARCH_X86_64, Action, Call, ProgramError};
+pub use with::{Filter, additions};
 
 /// One role's filter.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +22,19 @@ pub struct Profile {
     pub bpf: &'static [u8],
     /// SHA-256 of `bpf`.
     pub digest: [u8; 32],
+    /// What its rules say of single syscalls, sorted by number. Of what is not here only the default speaks.
+    pub rules: &'static [Ruled],
+}
+
+/// What a profile's rules say of one syscall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ruled {
+    /// Its number.
+    pub nr: u32,
+    /// Whether some call of it ends the process.
+    pub kills: bool,
+    /// What the first of them does with it, and its reason.
+    pub says: &'static str,
 }
 
 include!(concat!(env!("OUT_DIR"), "/profiles.rs"));
@@ -83,9 +100,4 @@ impl Profile {
 /// Names of the syscalls of this architecture.
 pub fn syscall_names() -> impl Iterator<Item = &'static str> {
     SYSCALLS.iter().map(|(_, name)| *name)
-}
-
-/// Stands until the launcher takes additions.
-pub fn addable(_profile: &str, _nr: u32, _action: crate::SyscallAction) -> Result<(), String> {
-    Ok(())
 }
