@@ -70,12 +70,14 @@ pub struct Options {
     pub trust: Trust,
     /// Whether its own tests must pass.
     pub tests: bool,
+    /// Whether its seal must hold, if it has one.
+    pub seal: bool,
 }
 
 impl Default for Options {
     /// As a run loads it, but for the ceiling.
     fn default() -> Self {
-        Self { ceiling: None, trust: Trust::Enforce, tests: true }
+        Self { ceiling: None, trust: Trust::Enforce, tests: true, seal: true }
     }
 }
 
@@ -94,9 +96,15 @@ pub fn load(path: &Path) -> Result<Policy, Diagnostics> {
 pub fn load_with(path: &Path, options: &Options) -> Result<Policy, Diagnostics> {
     let opened = source::read(path, options.trust)?;
     let remarks = opened.remarks;
-    let mut policy = build(opened.source, Some(&opened.folder), options)?;
+    let (mut policy, _) = build(opened.source, Some(&opened.folder), options)?;
     policy.remarks.extend(remarks);
     Ok(policy)
+}
+
+/// Names and texts of the files that a policy which loads names.
+pub(crate) fn beside(path: &Path, options: &Options) -> Result<Vec<(String, String)>, Diagnostics> {
+    let opened = source::read(path, options.trust)?;
+    build(opened.source, Some(&opened.folder), options).map(|(_, beside)| beside)
 }
 
 /// As [`load`], for a text without files beside it (`tools.cedar` and `[[mcp]]` must be absent).
@@ -105,7 +113,7 @@ pub fn load_with(path: &Path, options: &Options) -> Result<Policy, Diagnostics> 
 /// As [`load`].
 pub fn parse_policy(name: &str, text: &str) -> Result<Policy, Diagnostics> {
     let source = SourceText { name: name.to_owned(), text: text.to_owned() };
-    build(source, None, &Options::default())
+    build(source, None, &Options::default()).map(|(policy, _)| policy)
 }
 
 /// As [`parse_policy`], beneath a ceiling.
@@ -114,10 +122,13 @@ pub fn parse_policy(name: &str, text: &str) -> Result<Policy, Diagnostics> {
 /// As [`load`].
 pub fn parse_policy_beneath(name: &str, text: &str, ceiling: &Ceiling) -> Result<Policy, Diagnostics> {
     let source = SourceText { name: name.to_owned(), text: text.to_owned() };
-    build(source, None, &Options { ceiling: Some(ceiling.clone()), ..Options::default() })
+    let options = Options { ceiling: Some(ceiling.clone()), ..Options::default() };
+    build(source, None, &options).map(|(policy, _)| policy)
 }
 
-fn build(source: SourceText, folder: Option<&Folder>, options: &Options) -> Result<Policy, Diagnostics> {
+type Built = (Policy, Vec<(String, String)>);
+
+fn build(source: SourceText, folder: Option<&Folder>, options: &Options) -> Result<Built, Diagnostics> {
     let name = source.name.clone();
     let source = Arc::new(source);
     let main = parse(&source).map_err(Diagnostics)?;
@@ -133,7 +144,7 @@ fn build(source: SourceText, folder: Option<&Folder>, options: &Options) -> Resu
         cedar::compile(written, &schema).map_err(|e| Diagnostics::from(Diagnostic::of(&name, e.to_string())))?;
     let own = layers.last();
     let sealed = own.and_then(|layer| layer.file.seal.as_ref());
-    if let Some(seal) = sealed {
+    if let Some(seal) = sealed.filter(|_| options.seal) {
         seal::check(&source, seal, &beside.read)?;
     }
     let mcp = served.into_iter().map(|one| (one.rule.name, one.list)).collect();
@@ -151,7 +162,7 @@ fn build(source: SourceText, folder: Option<&Folder>, options: &Options) -> Resu
             return Err(Diagnostics(failures));
         }
     }
-    Ok(policy)
+    Ok((policy, beside.read))
 }
 
 fn written(resolved: &Resolved, beside: &mut Beside<'_>, schema: &Schema) -> Result<Vec<written::Rule>, Vec<Diagnostic>> {

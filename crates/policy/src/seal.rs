@@ -1,11 +1,14 @@
 //! The seal of a policy: a digest in the file over the file, so that a cut, a flipped bit or an edit after
 //! review is refused. It says nothing of who wrote the file: that is what its owner and mode are for.
 
-use crate::diagnostic::{Diagnostic, SourceText};
+use crate::diagnostic::{Diagnostic, Diagnostics, SourceText};
+use crate::load::{self, Options};
+use crate::source::{self, Trust};
 use crate::text::Located;
 use crate::text::file::parse;
 use sha2::{Digest, Sha256};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 /// First bytes of what is hashed; another form gets another line.
@@ -49,7 +52,7 @@ fn digest(text: &str, span: Range<usize>, beside: &[(String, String)]) -> String
 ///
 /// # Errors
 /// What is wrong with the text.
-pub(crate) fn seal(source: &Arc<SourceText>, beside: &[(String, String)]) -> Result<String, Vec<Diagnostic>> {
+fn seal(source: &Arc<SourceText>, beside: &[(String, String)]) -> Result<String, Vec<Diagnostic>> {
     let file = parse(source)?;
     let (text, span) = match &file.seal {
         Some(seal) => (source.text.clone(), seal.place.span.clone()),
@@ -86,4 +89,15 @@ fn with_place(source: &Arc<SourceText>) -> Result<(String, Range<usize>), Vec<Di
         Some(seal) if seal.place.span == (start..start + 2) => Ok((sealed, start..start + 2)),
         _ => Err(lost()),
     }
+}
+
+/// The text of the policy at `path` with its seal, new or renewed. Nothing is written.
+///
+/// # Errors
+/// If it is no policy that loads; a seal says that somebody looked, so what does not load is not sealed.
+pub fn sealed(path: &Path) -> Result<String, Diagnostics> {
+    let opened = source::read(path, Trust::Inspect)?;
+    let options = Options { trust: Trust::Inspect, seal: false, ..Options::default() };
+    let beside = load::beside(path, &options)?;
+    seal(&Arc::new(opened.source), &beside).map_err(Diagnostics)
 }
