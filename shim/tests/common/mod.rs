@@ -121,6 +121,10 @@ impl Rig {
     }
 
     pub fn with_journal(kind: &str, policy: &str, dirs: TempDir, journal: PathBuf) -> Self {
+        Self::with_bundle(kind, &bundle(policy), dirs, journal)
+    }
+
+    pub fn with_bundle(kind: &str, bundle: &[u8], dirs: TempDir, journal: PathBuf) -> Self {
         let workspace = dirs.path().join("workspace");
         std::fs::create_dir_all(&workspace).unwrap();
         let (control, theirs) = pair(SockType::SeqPacket);
@@ -137,7 +141,7 @@ impl Rig {
             workspace: Some(directory(&workspace)),
         };
         let shim = std::thread::spawn(move || run(doors));
-        send(&control, &ToShim::Setup(setup(kind)), &[sealed(&bundle(policy)).as_fd()]);
+        send(&control, &ToShim::Setup(setup(kind)), &[sealed(bundle).as_fd()]);
         let rig = Self { control, cell, journal, workspace, next_id: 1, shim: Some(shim), _dirs: dirs };
         match rig.receive() {
             Some(ToSupervisor::Hello) => rig,
