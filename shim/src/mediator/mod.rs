@@ -148,11 +148,14 @@ impl Mediator {
                 Ok(None) => {}
                 Ok(Some(end)) => return Ok(end),
                 // The call that was to be announced does not happen.
-                Err(ShimError::Journal(full @ JournalError::Full { .. })) => self.journal_full(&full.to_string())?,
+                Err(ShimError::Journal(full @ JournalError::Full { .. })) => {
+                    let full = self.ledger.no_room(&full);
+                    self.journal_full(full)?;
+                }
                 Err(error) => return Err(error),
             }
             if let Some(full) = self.ledger.take_full() {
-                self.journal_full(&full)?;
+                self.journal_full(full)?;
             }
         }
     }
@@ -221,7 +224,7 @@ impl Mediator {
     }
 
     /// Ends the run: what cannot be recorded must not happen, and there is room only for its end.
-    fn journal_full(&mut self, full: &str) -> Result<(), ShimError> {
+    fn journal_full(&mut self, detail: String) -> Result<(), ShimError> {
         self.ledger.close();
         self.channel = None;
         self.closed = None;
@@ -231,7 +234,6 @@ impl Mediator {
         }
         self.condemned = Some(Instant::now() + KILL_PATIENCE);
         self.ledger.open()?;
-        let detail = format!("{full} (of limits.journal a part is kept for the last records)");
         self.ledger.lifecycle("killed", json!({ "reason": detail }))?;
         self.ledger.commit()?;
         if let Some(tool) = &self.tool {

@@ -135,7 +135,7 @@ impl Rig {
         rig
     }
 
-    fn with_bundle(kind: &str, bundle: &[u8], dirs: TempDir, journal: PathBuf) -> Self {
+    pub fn with_bundle(kind: &str, bundle: &[u8], dirs: TempDir, journal: PathBuf) -> Self {
         let workspace = dirs.path().join("workspace");
         std::fs::create_dir_all(&workspace).unwrap();
         let (control, theirs) = pair(SockType::SeqPacket);

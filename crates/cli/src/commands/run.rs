@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
+use stockade_policy::Policy;
 use stockade_supervisor::run::{Agent, Clock, Filter, Finished, Request, run as run_agent};
 use stockade_wire::control::Reason;
 
@@ -27,6 +28,14 @@ pub fn run(args: Run) -> Result<u8, Failure> {
     let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
     let policy = stockade_policy::load(&args.policy)
         .map_err(|findings| Failure { code: 10, message: findings.render(colour).trim_end().to_owned() })?;
+    run_under(args, policy)
+}
+
+/// The same under a policy that was read already.
+///
+/// # Errors
+/// If the run could not be had.
+pub fn run_under(args: Run, policy: Policy) -> Result<u8, Failure> {
     let (component, state) = (args.component.clone(), args.state.clone());
     let agent = match args.component {
         Some(component) => Agent::Wasm { component, task: args.rest },
