@@ -49,7 +49,7 @@ pub struct Bundle {
     /// Directories and files of the workspace nobody may touch, relative to its root. The decision
     /// covers them by name; the shim must not reach them through a symbolic link either.
     pub workspace_deny: Vec<String>,
-    /// The entries of `tools.allow`.
+    /// The entries of `tools.allow` and `tools.ask`.
     pub listed: Vec<ListEntry>,
     /// Whether one of the author's own Cedar policies allows anything.
     pub user_permits: bool,
@@ -85,6 +85,8 @@ pub struct Rule {
     pub reason: Option<String>,
     /// Whether the agent may see the id: it holds no file name.
     pub public: bool,
+    /// Whether it stands in a Cedar file of the author's.
+    pub author: bool,
 }
 
 /// What a rule stands for.

@@ -59,8 +59,8 @@ pub(crate) fn compile(written: Vec<written::Rule>, schema: &Schema) -> Result<Ve
         let policy = Policy::parse(Some(PolicyId::new(&rule.id)), &rule.cedar).map_err(|e| of(e.to_string()))?;
         let code = encode(policy.as_ref()).map_err(|e| of(e.to_string()))?;
         set.add(policy).map_err(|e| of(e.to_string()))?;
-        let written::Rule { id, kind, cedar: _, origin, reason, public } = rule;
-        rules.push(Rule { id, kind, code, origin, reason, public });
+        let written::Rule { id, kind, cedar: _, origin, reason, public, author } = rule;
+        rules.push(Rule { id, kind, code, origin, reason, public, author });
     }
     let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
     match result.validation_errors().next() {

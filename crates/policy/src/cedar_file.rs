@@ -83,6 +83,7 @@ fn rule(source: &SourceText, place: &Place, number: usize, policy: &Policy) -> R
         origin: Some(place.origin()),
         reason: policy.annotation("reason").map(str::to_owned),
         public: annotated.is_some(),
+        author: true,
     })
 }
 

@@ -31,6 +31,9 @@ pub struct Denial {
     /// Whether the agent may see the rule's id.
     #[serde(skip)]
     pub(crate) public_rule: bool,
+    /// Whether a rule denies, and not only that none allows.
+    #[serde(skip)]
+    pub(crate) forbidden: bool,
 }
 
 /// One change of a policy.
@@ -79,6 +82,7 @@ impl Denial {
             fix: None,
             fixes: Vec::new(),
             public_rule: false,
+            forbidden: false,
         }
     }
 

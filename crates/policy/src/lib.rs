@@ -15,6 +15,7 @@ mod cedar_bounds;
 mod cedar_file;
 pub mod check;
 pub mod code;
+mod compile_ceiling;
 mod context;
 mod decide;
 mod denial;
@@ -51,6 +52,7 @@ mod written;
 
 pub use bundle::{Bundle, BundleError};
 pub use cedar::CompileError;
+pub use compile_ceiling::compile_ceiling;
 pub use decide::{Decider, Request};
 pub use denial::{Denial, Fix};
 pub use diagnostic::{Diagnostic, Diagnostics};

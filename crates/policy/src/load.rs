@@ -218,9 +218,6 @@ fn bundle(resolved: &Resolved, rules: Vec<Rule>, mcp: Vec<(String, String)>, fil
     let mut workspace_deny: Vec<String> = resolved.deny.iter().filter_map(denied).collect();
     workspace_deny.sort();
     workspace_deny.dedup();
-    let generated = |rule: &Rule| {
-        rule.id.starts_with("exec.") || rule.id.starts_with("egress.") || rule.id.contains("tools.allow[") || rule.id.contains("tools.ask[")
-    };
     Bundle {
         version: VERSION,
         policy: resolved.id.clone(),
@@ -236,14 +233,15 @@ fn bundle(resolved: &Resolved, rules: Vec<Rule>, mcp: Vec<(String, String)>, fil
         mcp,
         models: resolved.models.iter().map(|model| (model.name.clone(), model.models.clone())).collect(),
         workspace_deny,
-        listed: listed(resolved),
-        user_permits: rules.iter().any(|r| r.kind == RuleKind::Allow && !generated(r)),
+        listed: listed(resolved.allow.iter().chain(&resolved.ask)),
+        user_permits: rules.iter().any(|rule| rule.kind == RuleKind::Allow && rule.author),
         rules,
     }
 }
 
 fn policy(resolved: Resolved, bundle: Bundle, tests: Vec<TestText>) -> Policy {
     let settings = settings(&resolved);
+    let denied = listed(resolved.forbid.iter());
     let rules = |list: Vec<Entry<PathRule>>| {
         list.into_iter().map(|e| FsRule { origin: e.place.origin(), id: e.id, path: e.value }).collect()
     };
@@ -273,6 +271,7 @@ fn policy(resolved: Resolved, bundle: Bundle, tests: Vec<TestText>) -> Policy {
         narrowed: resolved.narrowed,
         unreachable: resolved.unreachable,
         settings,
+        denied,
         tests,
         sealed: false,
         unpinned: Vec::new(),

@@ -1,6 +1,6 @@
 //! The resolved policy: what the layers are told, every value final.
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, ListEntry};
 use crate::host::{HostPattern, Method, UrlPath};
 use crate::path::PathRule;
 use crate::text::file::TestText;
@@ -71,6 +71,8 @@ pub struct Policy {
     pub remarks: Vec<String>,
     /// Every effective value by key, with where it comes from, in the order of the language.
     pub settings: Vec<Setting>,
+    /// The entries of `tools.deny`.
+    pub(crate) denied: Vec<ListEntry>,
     /// Its own `[[test]]` entries.
     pub(crate) tests: Vec<TestText>,
     pub(crate) bundle: Bundle,

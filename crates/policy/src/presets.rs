@@ -2,10 +2,13 @@
 
 use crate::extends::Presets;
 
-const TABLE: [(&str, &str); 3] = [
+const TABLE: [(&str, &str); 6] = [
     ("base@1", include_str!("../../../policies/presets/base@1.toml")),
     ("wasm-pure@1", include_str!("../../../policies/presets/wasm-pure@1.toml")),
     ("python@1", include_str!("../../../policies/presets/python@1.toml")),
+    ("node@1", include_str!("../../../policies/presets/node@1.toml")),
+    ("coding-agent@1", include_str!("../../../policies/presets/coding-agent@1.toml")),
+    ("mcp-readonly@1", include_str!("../../../policies/presets/mcp-readonly@1.toml")),
 ];
 
 /// Text of a preset, by its name and version, without `preset:`.

@@ -31,6 +31,7 @@ impl Decider {
         let mut forbids: Vec<&Rule> = outcome.forbids.iter().filter_map(|rule| self.bundle.rules.get(*rule)).collect();
         forbids.sort_by(|a, b| (a.kind, &a.id).cmp(&(b.kind, &b.id)));
         let mut denial = denial.fixed_by(self.fixes(asked, &forbids, outcome.permits.is_empty()));
+        denial.forbidden = !forbids.is_empty();
         match forbids.first() {
             Some(rule) if matches!(rule.kind, RuleKind::Deny | RuleKind::Ask | RuleKind::Rate | RuleKind::Ceiling) => {
                 denied_by(&mut denial, rule);
@@ -49,6 +50,7 @@ impl Decider {
             failed.clone().map(|(rule, why)| format!("error while evaluating policy `{}`: {why}", rule.id)).collect();
         let fixes = failed.clone().map(|(rule, _)| change("correct", rule)).collect();
         let mut denial = denial.fixed_by(fixes);
+        denial.forbidden = true;
         if let Some((rule, _)) = failed.clone().next() {
             denial.rule = Some(rule.id.clone());
             denial.origin.clone_from(&rule.origin);

@@ -95,7 +95,7 @@ fn exec_listed(policy: &Resolved) -> bool {
 }
 
 fn gates(policy: &Resolved, tools: &Tools<'_>) -> Vec<Rule> {
-    let gate = |id: &str, kind, cedar, origin| Rule { id: id.to_owned(), kind, cedar, origin, reason: None, public: true };
+    let gate = |id: &str, kind, cedar, origin| Rule { id: id.to_owned(), kind, cedar, origin, reason: None, public: true, author: false };
     let readable: Vec<&Entry<PathRule>> = policy.read.iter().chain(&policy.write).collect();
     let writable: Vec<&Entry<PathRule>> = policy.write.iter().collect();
     let exec = actions(&[Tool::Exec.name().to_owned()]);
@@ -139,6 +139,7 @@ fn by_rule(id: &str, rule: &str, tools: &[&str], origin: &Origin, reason: Option
         origin: Some(origin.clone()),
         reason: reason.cloned(),
         public: true,
+        author: false,
     }
 }
 
@@ -154,7 +155,7 @@ fn fence(tools: &[Tool], inside: &[&Entry<PathRule>]) -> String {
 }
 
 fn written(entry: &Entry<impl Clone>, kind: RuleKind, cedar: String) -> Rule {
-    Rule { id: entry.id.clone(), kind, cedar, origin: Some(entry.place.origin()), reason: None, public: true }
+    Rule { id: entry.id.clone(), kind, cedar, origin: Some(entry.place.origin()), reason: None, public: true, author: false }
 }
 
 fn actions(tools: &[String]) -> String {
@@ -166,8 +167,7 @@ fn tree(path: &PathRule) -> String {
     format!("Path::{}", quote(&path.to_string()))
 }
 
-/// The entries of `tools.allow` and `tools.ask`, for what a denial says.
-pub(crate) fn listed(policy: &Resolved) -> Vec<ListEntry> {
-    let one = |e: &Entry<String>| ListEntry { id: e.id.clone(), tool: e.value.clone(), origin: e.place.origin() };
-    policy.allow.iter().chain(&policy.ask).map(one).collect()
+/// The entries of a list of tools, for what a denial says.
+pub(crate) fn listed<'e>(entries: impl Iterator<Item = &'e Entry<String>>) -> Vec<ListEntry> {
+    entries.map(|e| ListEntry { id: e.id.clone(), tool: e.value.clone(), origin: e.place.origin() }).collect()
 }

@@ -149,6 +149,21 @@ impl<'p> Judge<'p> {
         }
     }
 
+    /// What the lists say of an action, whatever its arguments: no list looks at them.
+    pub(crate) fn action(&self, action: &str) -> Ruling {
+        let server = action.strip_prefix("mcp.").and_then(|rest| rest.split_once('.')).map(|(server, _)| server);
+        let asked = Asked {
+            action,
+            kind: schema::Resource::Tool,
+            server: server.is_some(),
+            id: server.unwrap_or(action),
+            object: action,
+            args: cedar_policy_core::ast::Value::empty_record(None),
+            rule: None,
+        };
+        self.judged(&asked, &Facts::default())
+    }
+
     fn mcp(&self, name: &str, of: &str, args: &Value, facts: &Facts) -> Ruling {
         let action = format!("mcp.{name}.{of}");
         let server = self.decider.servers.iter().find(|server| server.name() == name);

@@ -18,4 +18,6 @@ pub(crate) struct Rule {
     pub reason: Option<String>,
     /// Whether the agent may see the id: it holds no file name.
     pub public: bool,
+    /// Whether it stands in a Cedar file of the author's.
+    pub author: bool,
 }

@@ -69,7 +69,7 @@ fn limits(policy: &mut Resolved, ceiling: &CeilingFile) {
 }
 
 /// The number of a limit in its unit, as it would be written.
-pub(super) fn show(kind: Kind, value: u64) -> String {
+pub(crate) fn show(kind: Kind, value: u64) -> String {
     let unit = match kind {
         Kind::Size(..) => units::SIZE,
         Kind::Rate(..) => units::RATE,

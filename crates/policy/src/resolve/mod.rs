@@ -18,6 +18,7 @@ use crate::text::Located;
 use crate::text::file::{CeilingFile, LimitsText};
 use std::collections::BTreeMap;
 
+pub(crate) use ceiling::show as show_limit;
 pub(crate) use settings::settings;
 
 /// Time a call waits for an approval if nobody says otherwise, in milliseconds.

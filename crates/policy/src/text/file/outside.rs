@@ -47,7 +47,6 @@ pub(crate) struct ModelText {
     pub(crate) name: Located<String>,
     pub(crate) url: String,
     pub(crate) host: Host,
-    pub(crate) port: u16,
     pub(crate) models: Vec<String>,
     pub(crate) credential: Option<Located<String>>,
     pub(crate) tokens: u64,
@@ -171,8 +170,8 @@ pub(super) fn model(section: &Section<'_>) -> Option<ModelText> {
     let target = url::Url::parse(&text.value).ok().filter(|url| {
         url.scheme() == "https" && url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none()
     });
-    let target = target.and_then(|url| Some((url.host_str()?.parse::<Host>().ok()?, url.port_or_known_default()?, url.to_string())));
-    let Some((host, port, canonical)) = target else {
+    let target = target.and_then(|url| Some((url.host_str()?.parse::<Host>().ok()?, url.to_string())));
+    let Some((host, canonical)) = target else {
         section.report(&text.place, "`model.url` is not a base URL", "write https://HOST/v1, without user, query and fragment");
         return None;
     };
@@ -181,7 +180,7 @@ pub(super) fn model(section: &Section<'_>) -> Option<ModelText> {
         return None;
     }
     let place = section.place.clone();
-    Some(ModelText { name: name?, url: text.value, host, port, models, credential, tokens: tokens.unwrap_or(0), place })
+    Some(ModelText { name: name?, url: text.value, host, models, credential, tokens: tokens.unwrap_or(0), place })
 }
 
 pub(super) fn secret(section: &Section<'_>) -> Option<SecretText> {

@@ -1,0 +1,111 @@
+//! Places outside. Patterns of hosts are nested or apart, so one host of each that is in no narrower one stands
+//! for the rest of it; ports, methods and paths that no rule names behave alike.
+
+use super::tools::{Compared, author};
+use super::{Change, Pair, Tally};
+use crate::attempt::{Attempt, Http};
+use crate::host::{Host, HostPattern, UrlPath};
+use crate::model::{EgressRule, Scheme};
+use crate::tool::{EGRESS_HTTP, EGRESS_TCP};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// A label, a method and a path segment that no policy has.
+const WITNESS: &str = "stockade-witness";
+
+pub(super) fn changes(pair: &Pair<'_>) -> Vec<Change> {
+    let rules: Vec<&EgressRule> = pair.a.egress.iter().chain(&pair.b.egress).collect();
+    let bounds = [pair.a, pair.b].into_iter().filter_map(|policy| policy.bundle.ceiling_egress.as_ref()).flatten();
+    let mut patterns: BTreeSet<&HostPattern> = rules.iter().map(|rule| &rule.host).collect();
+    patterns.extend(bounds.map(|bound| &bound.host));
+    let mut tally = Tally::new("egress", "egress");
+    for pattern in &patterns {
+        let Some(host) = example(pattern, &patterns) else { continue };
+        let about: Vec<&EgressRule> = rules.iter().copied().filter(|rule| rule.host.matches(&host)).collect();
+        for attempt in attempts(&host, &about, pair) {
+            let name = attempt.to_string();
+            tally.ask(pair, &attempt, name.strip_prefix("host ").unwrap_or(&name).to_owned());
+        }
+    }
+    let mut changes = tally.changes();
+    for action in [EGRESS_HTTP, EGRESS_TCP] {
+        if let Compared::Undecided(why) = author(pair.a, pair.b, action) {
+            changes.push(super::tools::undecided(action, why));
+        }
+    }
+    changes
+}
+
+/// A host that is in a pattern and in none that is narrower.
+fn example(pattern: &HostPattern, all: &BTreeSet<&HostPattern>) -> Option<Host> {
+    let narrower: Vec<&&HostPattern> = all.iter().filter(|other| **other != pattern && pattern.covers(other)).collect();
+    let free = |host: &Host| pattern.matches(host) && !narrower.iter().any(|other| other.matches(host));
+    if let Some(host) = pattern.host() {
+        return Some(host.clone());
+    }
+    let text = pattern.to_string();
+    if let Some(base) = text.strip_prefix('*') {
+        let name = if base.is_empty() { format!("{WITNESS}.invalid") } else { format!("{WITNESS}{base}") };
+        return name.parse().ok().filter(free);
+    }
+    // A network: its first address, or the first behind one of the narrower ones.
+    let (net, _) = text.split_once('/')?;
+    let behind = narrower.iter().filter_map(|other| last(other)).filter_map(next);
+    let candidates = net.parse::<IpAddr>().ok().into_iter().chain(behind);
+    candidates.filter_map(|address| Host::from_ip(address).ok()).find(free)
+}
+
+/// The last address of a pattern of addresses.
+fn last(pattern: &HostPattern) -> Option<IpAddr> {
+    if let Some(address) = pattern.host().and_then(Host::ip) {
+        return Some(address);
+    }
+    let text = pattern.to_string();
+    let (net, length) = text.split_once('/')?;
+    let length: u32 = length.parse().ok()?;
+    Some(match net.parse().ok()? {
+        IpAddr::V4(net) => IpAddr::V4((u32::from(net) | u32::MAX.checked_shr(length).unwrap_or(0)).into()),
+        IpAddr::V6(net) => IpAddr::V6((u128::from(net) | u128::MAX.checked_shr(length).unwrap_or(0)).into()),
+    })
+}
+
+fn next(address: IpAddr) -> Option<IpAddr> {
+    Some(match address {
+        IpAddr::V4(v4) => IpAddr::V4(u32::from(v4).checked_add(1)?.into()),
+        IpAddr::V6(v6) => IpAddr::V6(u128::from(v6).checked_add(1)?.into()),
+    })
+}
+
+/// One of each class of requests to a host that these rules tell apart.
+fn attempts(host: &Host, rules: &[&EgressRule], pair: &Pair<'_>) -> Vec<Attempt> {
+    let bounds = || [pair.a, pair.b].into_iter().filter_map(|policy| policy.bundle.ceiling_egress.as_ref()).flatten();
+    let mut ports: BTreeSet<u16> = rules.iter().flat_map(|rule| rule.ports.iter().copied()).collect();
+    ports.extend(bounds().flat_map(|bound| bound.ports.iter().copied()));
+    // One that nobody names.
+    ports.extend((1..=u16::MAX).find(|port| !ports.contains(port)));
+    let mut methods: BTreeSet<String> = rules.iter().flat_map(|rule| rule.methods.iter().flatten()).map(ToString::to_string).collect();
+    methods.extend(bounds().flat_map(|bound| bound.methods.iter().flatten()).map(ToString::to_string));
+    methods.insert(WITNESS.to_ascii_uppercase());
+    let named = rules.iter().flat_map(|rule| &rule.paths);
+    let below = |path: &UrlPath| format!("{}/{WITNESS}", path.as_str().trim_end_matches('/'));
+    let mut paths: BTreeSet<String> = named.flat_map(|path| [path.to_string(), below(path)]).collect();
+    paths.extend(["/".to_owned(), format!("/{WITNESS}")]);
+    let mut attempts = Vec::new();
+    for port in ports {
+        let endpoint = crate::host::Endpoint { host: host.clone(), port }.to_string();
+        attempts.push(Attempt::Host { endpoint: endpoint.clone(), http: None });
+        for tls in [true, false] {
+            let scheme = if tls { Scheme::Https } else { Scheme::Http };
+            if !rules.iter().any(|rule| rule.scheme == scheme) {
+                continue;
+            }
+            for method in &methods {
+                for path in &paths {
+                    let http = Http { tls, method: method.clone(), path: path.clone() };
+                    attempts.push(Attempt::Host { endpoint: endpoint.clone(), http: Some(http) });
+                }
+            }
+        }
+    }
+    attempts
+}

@@ -1,0 +1,93 @@
+//! Limits: more is wider, none is widest.
+
+use super::{Change, Direction};
+use crate::language::{Kind, POLICY};
+use crate::model::{Origin, Policy};
+use crate::resolve::show_limit;
+
+pub(super) fn changes(a: &Policy, b: &Policy) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let section = POLICY.all().into_iter().find(|section| section.name == "limits");
+    for key in section.map(|section| section.keys).unwrap_or_default() {
+        let (Some(of_a), Some(of_b)) = (value(a, key.name), value(b, key.name)) else { continue };
+        changes.extend(compare(
+            layer(key.layer),
+            format!("limits.{}", key.name),
+            (of_a, place(a, key.name)),
+            (of_b, place(b, key.name)),
+            |value| if value == u64::MAX { "no ceiling".to_owned() } else { show_limit(key.kind, value) },
+        ));
+    }
+    rates(a, b, &mut changes);
+    for old in &a.exec {
+        if let Some(new) = b.exec.iter().find(|new| new.command == old.command) {
+            let side = |rule: &crate::model::ExecRule| (rule.wall_ms, Some(rule.origin.clone()));
+            let show = |value| show_limit(Kind::Time(0, 0), value);
+            changes.extend(compare("supervisor", format!("exec.{} wall", new.id), side(old), side(new), show));
+        }
+    }
+    let expires = |policy: &Policy| (policy.approvals_expire_ms, None);
+    let show = |value| show_limit(Kind::Time(0, 0), value);
+    changes.extend(compare("shim", "approvals.expires".to_owned(), expires(a), expires(b), show));
+    changes
+}
+
+/// The first layer that a key's row names.
+fn layer(layers: &'static str) -> &'static str {
+    layers.split(',').next().unwrap_or(layers)
+}
+
+fn compare(
+    layer: &'static str,
+    key: String,
+    (of_a, a): (u64, Option<Origin>),
+    (of_b, b): (u64, Option<Origin>),
+    show: impl Fn(u64) -> String,
+) -> Option<Change> {
+    let direction = match of_b.cmp(&of_a) {
+        std::cmp::Ordering::Equal => return None,
+        std::cmp::Ordering::Greater => Direction::Widened,
+        std::cmp::Ordering::Less => Direction::Narrowed,
+    };
+    Some(Change { direction, layer, key, what: format!("{} became {}", show(of_a), show(of_b)), a, b })
+}
+
+fn place(policy: &Policy, key: &str) -> Option<Origin> {
+    let key = format!("limits.{key}");
+    policy.settings.iter().find(|setting| setting.key == key).map(|setting| setting.origin.clone())
+}
+
+/// A limit as a number; an optional one that is absent is the largest there is.
+fn value(policy: &Policy, key: &str) -> Option<u64> {
+    let limits = &policy.limits;
+    Some(match key {
+        "memory" => limits.memory,
+        "cpu" => limits.cpu_millis.into(),
+        "pids" => limits.pids.into(),
+        "wall" => limits.wall_ms,
+        "fuel" => limits.fuel,
+        "tables" => limits.table_elements,
+        "output" => limits.output,
+        "files" => limits.files.into(),
+        "file_size" => limits.file_size,
+        "calls" => limits.calls,
+        "journal" => limits.journal,
+        "io_read" => limits.io_read.unwrap_or(u64::MAX),
+        "io_write" => limits.io_write.unwrap_or(u64::MAX),
+        _ => return None,
+    })
+}
+
+fn rates(a: &Policy, b: &Policy, changes: &mut Vec<Change>) {
+    let mut tools: Vec<&str> = a.rates.iter().chain(&b.rates).map(|rate| rate.tool.as_str()).collect();
+    tools.sort_unstable();
+    tools.dedup();
+    for tool in tools {
+        let of = |policy: &Policy| {
+            let rate = policy.rates.iter().find(|rate| rate.tool == tool);
+            (rate.map_or(u64::MAX, |rate| rate.calls), rate.map(|rate| rate.origin.clone()))
+        };
+        let show = |value: u64| if value == u64::MAX { "no ceiling".to_owned() } else { value.to_string() };
+        changes.extend(compare("tools", format!("limits.calls_per_minute.{tool}"), of(a), of(b), show));
+    }
+}

@@ -1,0 +1,128 @@
+//! Things that a policy has or has not: more of them is wider, and another one of the same name is too.
+
+use super::{Change, Direction};
+use crate::model::{Origin, Policy};
+use crate::seccomp;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What a policy has, by name: what it is, and where it is written.
+type Set = BTreeMap<String, (Value, Option<Origin>)>;
+
+pub(super) fn changes(a: &Policy, b: &Policy) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (layer, key, of) in [
+        ("launch", "require.degrade_ok", degrade_ok as fn(&Policy) -> Set),
+        ("launch", "env.set", env),
+        ("launch", "env.pass", env_pass),
+        ("landlock", "sockets.unix", sockets),
+        ("shim", "mcp", servers),
+        ("shim", "model", models),
+        ("shim", "secret", secrets),
+        ("shim", "egress credential", credentials),
+    ] {
+        compare(layer, key, &of(a), &of(b), &mut changes);
+    }
+    syscalls(a, b, &mut changes);
+    changes
+}
+
+fn compare(layer: &'static str, key: &str, a: &Set, b: &Set, changes: &mut Vec<Change>) {
+    let change = |direction, name: &str, what: String, a: Option<&Origin>, b: Option<&Origin>| Change {
+        direction,
+        layer,
+        key: format!("{key} {name}"),
+        what,
+        a: a.cloned(),
+        b: b.cloned(),
+    };
+    for (name, (value, origin)) in b {
+        match a.get(name) {
+            None => changes.push(change(Direction::Widened, name, "is new".into(), None, origin.as_ref())),
+            Some((old, place)) if old != value => {
+                let what = "is another than before, which may allow more".to_owned();
+                changes.push(change(Direction::Widened, name, what, place.as_ref(), origin.as_ref()));
+            }
+            Some(_) => {}
+        }
+    }
+    for (name, (_, origin)) in a.iter().filter(|(name, _)| !b.contains_key(*name)) {
+        changes.push(change(Direction::Narrowed, name, "is gone".into(), origin.as_ref(), None));
+    }
+}
+
+fn degrade_ok(policy: &Policy) -> Set {
+    policy.require.degrade_ok.iter().map(|layer| (layer.clone(), (json!(null), None))).collect()
+}
+
+fn place(policy: &Policy, key: &str) -> Option<Origin> {
+    policy.settings.iter().find(|setting| setting.key == key).map(|setting| setting.origin.clone())
+}
+
+fn env(policy: &Policy) -> Set {
+    let one = |(name, value): &(String, String)| (name.clone(), (json!(value), place(policy, &format!("env.set.{name}"))));
+    policy.env.iter().map(one).collect()
+}
+
+fn env_pass(policy: &Policy) -> Set {
+    policy.env_pass.iter().map(|name| (name.clone(), (json!(null), None))).collect()
+}
+
+fn sockets(policy: &Policy) -> Set {
+    policy.sockets.iter().map(|rule| (rule.path.clone(), (json!(null), Some(rule.origin.clone())))).collect()
+}
+
+fn servers(policy: &Policy) -> Set {
+    let one = |rule: &crate::model::McpRule| {
+        (rule.name.clone(), (json!([rule.command, rule.policy, rule.pins]), Some(rule.origin.clone())))
+    };
+    policy.mcp.iter().map(one).collect()
+}
+
+/// Which models may be asked for is a decision, and compared as one.
+fn models(policy: &Policy) -> Set {
+    let one = |rule: &crate::model::ModelRule| {
+        (rule.name.clone(), (json!([rule.url, rule.credential, rule.tokens]), Some(rule.origin.clone())))
+    };
+    policy.models.iter().map(one).collect()
+}
+
+fn secrets(policy: &Policy) -> Set {
+    let one = |rule: &crate::model::SecretRule| {
+        let value = json!([rule.from, rule.hosts, rule.paths, rule.header]);
+        (rule.name.clone(), (value, Some(rule.origin.clone())))
+    };
+    policy.secrets.iter().map(one).collect()
+}
+
+fn credentials(policy: &Policy) -> Set {
+    let one = |rule: &crate::model::EgressRule| {
+        let secret = rule.credential.clone()?;
+        // The same secret to the same places, whatever the rule is called.
+        let value = json!([rule.host, rule.ports, rule.methods, rule.paths]);
+        Some((format!("{secret} by {}", rule.id), (value, Some(rule.origin.clone()))))
+    };
+    policy.egress.iter().filter_map(one).collect()
+}
+
+/// Additions are by number, so what the filters give to every number is all there is.
+fn syscalls(a: &Policy, b: &Policy, changes: &mut Vec<Change>) {
+    let Some(profile) = seccomp::profile("cell-native") else { return };
+    let (of_a, of_b) = (profile.with(&a.syscalls), profile.with(&b.syscalls));
+    for name in seccomp::syscall_names() {
+        let Some(number) = seccomp::syscall_number(name) else { continue };
+        let verdict = |filter: &seccomp::Filter| filter.decide(number.into(), [0; 6]).ok();
+        let (old, new) = (verdict(&of_a), verdict(&of_b));
+        if old == new {
+            continue;
+        }
+        let origin = |policy: &Policy| {
+            let rule = policy.syscalls.iter().find(|rule| rule.calls.iter().any(|(_, known)| known == name));
+            rule.map(|rule| rule.origin.clone())
+        };
+        let direction = if new > old { Direction::Widened } else { Direction::Narrowed };
+        let said = |action: Option<seccomp::Action>| action.map_or("nothing".to_owned(), |action| format!("{action:?}"));
+        let what = format!("{} became {}", said(old), said(new));
+        changes.push(Change { direction, layer: "seccomp", key: format!("syscall {name}"), what, a: origin(a), b: origin(b) });
+    }
+}
