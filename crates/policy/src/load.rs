@@ -279,3 +279,11 @@ fn policy(resolved: Resolved, bundle: Bundle, tests: Vec<TestText>) -> Policy {
         bundle,
     }
 }
+
+impl Ceiling {
+    /// The text it was read from.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0.source.text
+    }
+}
