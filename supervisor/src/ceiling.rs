@@ -18,6 +18,11 @@ use crate::error::{Doing, RunError};
 /// What to type when there is text and nothing that holds.
 const INSTALL: &str = "compile it: stockade policy ceiling install";
 
+/// Refuses a host whose ceiling cannot be held, before anything is made for a run.
+pub(crate) fn holds() -> Result<(), RunError> {
+    load().map(|_| ())
+}
+
 /// Refuses a plan that the launcher would refuse, and says with which key.
 pub(crate) fn judge(what: &str, plan: &Plan, fds: &[OwnedFd], libexec: &Path) -> Result<(), RunError> {
     let Some(ceiling) = load()? else { return Ok(()) };

@@ -11,6 +11,7 @@ mod cgroup;
 pub mod doctor;
 mod environment;
 mod error;
+pub mod fit;
 mod home;
 pub mod janitor;
 mod landlock_abi;

@@ -9,6 +9,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::SFlag;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use stockade_plan::Owner;
+use stockade_policy::Origin;
 
 use crate::error::{Doing, RunError};
 
@@ -74,6 +75,19 @@ impl Workspace {
         }
         let meta = dir.metadata().doing("examine", path)?;
         Ok(Self { owner: Self::owner_of(&meta), dir, name })
+    }
+
+    /// The host's ceiling may say where workspaces lie.
+    pub(crate) fn lies_in(&self, allowed: Option<&(Vec<String>, Origin)>) -> Result<(), RunError> {
+        let Some((folders, origin)) = allowed else { return Ok(()) };
+        if folders.iter().any(|folder| self.name.starts_with(folder)) {
+            return Ok(());
+        }
+        let folders = if folders.is_empty() { "none".to_owned() } else { folders.join(", ") };
+        Err(RunError::Workspace(format!(
+            "workspace {}: the host's ceiling lets workspaces lie in {folders} ({origin}, fs.workspaces); use a folder there",
+            self.name.display()
+        )))
     }
 
     /// A policy that lies in it would be the agent's to rewrite for the next run.

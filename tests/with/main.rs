@@ -30,7 +30,7 @@ fn origin() -> Origin {
 }
 
 fn rules(paths: &[String]) -> Result<Vec<FsRule>, Failure> {
-    let rule = |path: &String| path.parse().map(|path| FsRule { path, origin: origin() });
+    let rule = |path: &String| path.parse().map(|path| FsRule { id: "changes".into(), path, origin: origin() });
     paths.iter().map(rule).collect::<Result<_, _>>().map_err(|e| Failure::usage(e.to_string()))
 }
 

@@ -1,5 +1,7 @@
 //! The command line. `--help`, man pages and completions come from here.
 
+pub mod policy;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
@@ -33,6 +35,9 @@ pub enum Command {
     /// Read what agents did
     #[command(subcommand)]
     Journal(Journal),
+    /// Write, check, compare, test and explain policies
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// Print completions for a shell
     Completions {
         /// Which shell

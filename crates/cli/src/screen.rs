@@ -17,6 +17,48 @@ pub fn plain(text: &str) -> String {
     out
 }
 
+/// `text` of several lines as a renderer of diagnostics made it. Of controls only line breaks, tabs and colours
+/// (SGR, `ESC [ … m`) pass.
+#[must_use]
+pub fn rendered(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        if let Some(end) = rest.strip_prefix("\x1b[").and_then(|tail| tail.find(|c: char| !c.is_ascii_digit() && c != ';'))
+            && let Some((colour, tail)) = rest.split_at_checked(end + 3)
+            && colour.ends_with('m')
+        {
+            out.push_str(colour);
+            rest = tail;
+            continue;
+        }
+        match c {
+            '\n' | '\t' => out.push(c),
+            c => push(&mut out, c),
+        }
+        rest = rest.get(c.len_utf8()..).unwrap_or_default();
+    }
+    out
+}
+
+/// JSON text whose strings hold nothing that acts on a terminal: what a screen would not show is escaped as JSON
+/// escapes it.
+#[must_use]
+pub fn json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' || !(c.is_control() || is_unseen(c)) {
+            out.push(c);
+            continue;
+        }
+        // Writing to a String can't fail. Outside of strings JSON has ASCII alone.
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    }
+    out
+}
+
 /// A filter for a stream of bytes from an agent, such as its standard output. Line feeds and tabs
 /// and printable UTF-8 pass, also when a character is split over chunks; bytes that are not UTF-8
 /// become `\xff`.
@@ -102,6 +144,7 @@ fn is_unseen(c: char) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -141,6 +184,21 @@ mod tests {
             }
             assert!(expected.chars().all(|c| c == '\n' || c == '\t' || !c.is_control()));
         }
+    }
+
+    #[test]
+    fn of_rendered_text_only_colours_pass() {
+        let shown = rendered("\u{1b}[1m\u{1b}[38;5;9merror\u{1b}[0m: \u{1b}]0;x\u{7}\u{1b}[2Jé\u{1b}[\n\t\u{202e}\u{9b}3m");
+        let expected = "\u{1b}[1m\u{1b}[38;5;9merror\u{1b}[0m: \\x1b]0;x\\x07\\x1b[2Jé\\x1b[\n\t\\u{202e}\\x9b3m";
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn json_stays_the_same_json() {
+        let value = serde_json::json!({"a\u{9b}": "\u{202e}x\u{e0001}\u{7f}\n\"é日"});
+        let text = json(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()) && !text.contains('\u{202e}'));
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 
     #[test]

@@ -81,7 +81,9 @@ impl Diagnostic {
 
     fn render(&self, renderer: &Renderer) -> String {
         let name = self.file.escape_debug().to_string();
-        let help = self.help.as_ref().map(|h| Element::from(Level::HELP.message(h.as_str())));
+        // Titles are made safe by the renderer, messages are not.
+        let help = self.help.as_deref().map(visible);
+        let help = help.as_ref().map(|h| Element::from(Level::HELP.message(h.as_str())));
         let Some(place) = &self.place else {
             // What is wrong with the file itself begins with its name.
             let named = self.message.starts_with(&format!("{name} "));
@@ -95,6 +97,12 @@ impl Diagnostic {
         let group = Level::ERROR.primary_title(&self.message).element(snippet).elements(help);
         renderer.render(&[group])
     }
+}
+
+/// Text whose controls are written out.
+fn visible(text: &str) -> String {
+    let one = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(one).collect()
 }
 
 /// A span that lies on characters of the text, whatever a parser reported.

@@ -25,6 +25,7 @@ mod digest;
 mod engine;
 mod extends;
 mod facts;
+mod fix;
 pub mod host;
 pub mod language;
 mod load;
@@ -32,6 +33,7 @@ pub mod mcp;
 mod model;
 pub mod native;
 mod path;
+mod places;
 mod presets;
 mod refusal;
 mod ruling;
@@ -56,6 +58,7 @@ pub use denial::{Denial, Fix};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use attempt::{Access, Attempt, Expect, Http};
 pub use facts::{Counts, Facts};
+pub use fix::{Checked, check_fix};
 pub use load::{CEILING, Ceiling, Options, load, load_with, parse_policy, parse_policy_beneath};
 pub use model::{
     CeilingEgress, EgressRule, ExecRule, Fs, FsRule, LAYERS, Limits, McpRule, ModelRule, Narrowed, Origin, Policy,

@@ -96,15 +96,21 @@ pub fn load(path: &Path) -> Result<Policy, Diagnostics> {
 pub fn load_with(path: &Path, options: &Options) -> Result<Policy, Diagnostics> {
     let opened = source::read(path, options.trust)?;
     let remarks = opened.remarks;
-    let (mut policy, _) = build(opened.source, Some(&opened.folder), options)?;
+    let (mut policy, _) = build(opened.source, Some(&opened.folder), options, None)?;
     policy.remarks.extend(remarks);
     Ok(policy)
+}
+
+/// As [`load_with`], as if `change`, the text of a policy file, stood in the file too. Its entries add up.
+pub(crate) fn load_changed(path: &Path, options: &Options, change: &str) -> Result<Policy, Diagnostics> {
+    let opened = source::read(path, options.trust)?;
+    build(opened.source, Some(&opened.folder), options, Some(change)).map(|(policy, _)| policy)
 }
 
 /// Names and texts of the files that a policy which loads names.
 pub(crate) fn beside(path: &Path, options: &Options) -> Result<Vec<(String, String)>, Diagnostics> {
     let opened = source::read(path, options.trust)?;
-    build(opened.source, Some(&opened.folder), options).map(|(_, beside)| beside)
+    build(opened.source, Some(&opened.folder), options, None).map(|(_, beside)| beside)
 }
 
 /// As [`load`], for a text without files beside it (`tools.cedar` and `[[mcp]]` must be absent).
@@ -113,7 +119,7 @@ pub(crate) fn beside(path: &Path, options: &Options) -> Result<Vec<(String, Stri
 /// As [`load`].
 pub fn parse_policy(name: &str, text: &str) -> Result<Policy, Diagnostics> {
     let source = SourceText { name: name.to_owned(), text: text.to_owned() };
-    build(source, None, &Options::default()).map(|(policy, _)| policy)
+    build(source, None, &Options::default(), None).map(|(policy, _)| policy)
 }
 
 /// As [`parse_policy`], beneath a ceiling.
@@ -123,16 +129,30 @@ pub fn parse_policy(name: &str, text: &str) -> Result<Policy, Diagnostics> {
 pub fn parse_policy_beneath(name: &str, text: &str, ceiling: &Ceiling) -> Result<Policy, Diagnostics> {
     let source = SourceText { name: name.to_owned(), text: text.to_owned() };
     let options = Options { ceiling: Some(ceiling.clone()), ..Options::default() };
-    build(source, None, &options).map(|(policy, _)| policy)
+    build(source, None, &options, None).map(|(policy, _)| policy)
 }
 
 type Built = (Policy, Vec<(String, String)>);
 
-fn build(source: SourceText, folder: Option<&Folder>, options: &Options) -> Result<Built, Diagnostics> {
+/// Before the ids of rules that are only tried.
+const TRIED: &str = "with this change/";
+
+fn build(
+    source: SourceText,
+    folder: Option<&Folder>,
+    options: &Options,
+    change: Option<&str>,
+) -> Result<Built, Diagnostics> {
     let name = source.name.clone();
     let source = Arc::new(source);
     let main = parse(&source).map_err(Diagnostics)?;
-    let layers = layers(main, &shipped()).map_err(Diagnostics)?;
+    let mut layers = layers(main, &shipped()).map_err(Diagnostics)?;
+    if let Some(change) = change {
+        let source = Arc::new(SourceText { name: "this change".to_owned(), text: change.to_owned() });
+        let file = parse(&source).map_err(Diagnostics)?;
+        // The policy's own file stays last: its id and its seal are the policy's.
+        layers.insert(layers.len().saturating_sub(1), Layer { prefix: TRIED.to_owned(), file });
+    }
     let mut beside = Beside { folder, read: Vec::new() };
     let served = beside.servers(&layers).map_err(Diagnostics)?;
     let ceiling = options.ceiling.as_ref().map(|ceiling| ceiling.0.as_ref());
@@ -257,5 +277,13 @@ fn policy(resolved: Resolved, bundle: Bundle, tests: Vec<TestText>) -> Policy {
         unpinned: Vec::new(),
         remarks: Vec::new(),
         bundle,
+    }
+}
+
+impl Ceiling {
+    /// The text it was read from.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0.source.text
     }
 }

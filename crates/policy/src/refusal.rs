@@ -8,6 +8,9 @@ use crate::host::Endpoint;
 use crate::model::CeilingEgress;
 use crate::tool::{ArgError, EGRESS_HTTP, EGRESS_TCP, Tool};
 
+/// The change that is no change of the policy.
+pub(crate) const APPROVE: &str = "have a person approve it, or remove";
+
 impl Decider {
     pub(crate) fn unknown_tool(&self, name: &str) -> Denial {
         let object: String = name.chars().take(128).collect();
@@ -77,7 +80,7 @@ impl Decider {
         for rule in forbids {
             match rule.kind {
                 RuleKind::Deny | RuleKind::Allow => fixes.push(change("remove or narrow", rule)),
-                RuleKind::Ask => fixes.push(change("have a person approve it, or remove", rule)),
+                RuleKind::Ask => fixes.push(change(APPROVE, rule)),
                 RuleKind::Rate => fixes.push(change("wait, or raise", rule)),
                 RuleKind::Ceiling => fixes.push(change("have the host's owner widen", rule)),
                 RuleKind::NoPath => {

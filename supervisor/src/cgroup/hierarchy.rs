@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use procfs::process::Process;
+use procfs::process::{MountInfos, Process};
+use stockade_policy::Policy;
 
 use super::io::IoLimit;
 use crate::error::{Doing, RunError};
@@ -31,23 +32,12 @@ pub(crate) struct Hierarchies {
 impl Hierarchies {
     /// Finds the hierarchies and makes our folder in each.
     pub(crate) fn find(io: Option<IoLimit>) -> Result<Self, RunError> {
-        let mounts = Process::myself()
-            .and_then(|me| me.mountinfo())
-            .map_err(|e| RunError::Host(format!("/proc/self/mountinfo cannot be read ({e}); mount procfs on /proc")))?;
-        let root = mounts.iter().find(|m| m.fs_type == "cgroup2" && m.root == "/").map(|m| m.mount_point.clone());
-        let root = root.ok_or_else(|| {
-            RunError::Host(
-                "no cgroup2 hierarchy is mounted; mount one with: mount -t cgroup2 none /sys/fs/cgroup/unified".into(),
-            )
-        })?;
-        let available =
-            fs::read_to_string(root.join("cgroup.controllers")).doing("read", root.join("cgroup.controllers"))?;
+        let mounted = Mounted::look()?;
+        mounted.can_limit_io(io.is_some())?;
+        let Mounted { mounts, root, .. } = &mounted;
         let mut found = Self { v2: root.join(OURS), on_v2: Vec::new(), on_v1: Vec::new(), io };
-        if found.io.is_some() && !available.split_whitespace().any(|c| c == IO) {
-            return Err(IoLimit::without_controller());
-        }
         for needed in NEEDED {
-            if available.split_whitespace().any(|c| c == needed) {
+            if mounted.has(needed) {
                 found.on_v2.push(needed);
                 continue;
             }
@@ -62,8 +52,16 @@ impl Hierarchies {
                 }
             }
         }
-        found.prepare(&root)?;
+        found.prepare(root)?;
         Ok(found)
+    }
+
+    /// Whether this host could keep the policy's ceilings on a disk. Changes nothing.
+    pub(crate) fn can_limit_io(policy: &Policy) -> Result<(), RunError> {
+        match (policy.limits.io_read, policy.limits.io_write) {
+            (None, None) => Ok(()),
+            _ => Mounted::look()?.can_limit_io(true),
+        }
     }
 
     fn prepare(&self, root: &Path) -> Result<(), RunError> {
@@ -89,6 +87,38 @@ impl Hierarchies {
         }
         let text = missing.iter().map(|c| format!("+{c}")).collect::<Vec<_>>().join(" ");
         fs::write(&file, text).doing("enable controllers in", &file)
+    }
+}
+
+/// What is mounted, and which controllers v2 has.
+struct Mounted {
+    mounts: MountInfos,
+    root: PathBuf,
+    controllers: String,
+}
+
+impl Mounted {
+    fn look() -> Result<Self, RunError> {
+        let mounts = Process::myself()
+            .and_then(|me| me.mountinfo())
+            .map_err(|e| RunError::Host(format!("/proc/self/mountinfo cannot be read ({e}); mount procfs on /proc")))?;
+        let root = mounts.iter().find(|m| m.fs_type == "cgroup2" && m.root == "/").map(|m| m.mount_point.clone());
+        let root = root.ok_or_else(|| {
+            RunError::Host(
+                "no cgroup2 hierarchy is mounted; mount one with: mount -t cgroup2 none /sys/fs/cgroup/unified".into(),
+            )
+        })?;
+        let controllers =
+            fs::read_to_string(root.join("cgroup.controllers")).doing("read", root.join("cgroup.controllers"))?;
+        Ok(Self { mounts, root, controllers })
+    }
+
+    fn has(&self, controller: &str) -> bool {
+        self.controllers.split_whitespace().any(|known| known == controller)
+    }
+
+    fn can_limit_io(&self, asked: bool) -> Result<(), RunError> {
+        if asked && !self.has(IO) { Err(IoLimit::without_controller()) } else { Ok(()) }
     }
 }
 

@@ -5,5 +5,5 @@ mod native;
 mod ours;
 
 pub(crate) use draft::USER;
-pub(crate) use native::{NativeInputs, native};
+pub(crate) use native::{NativeInputs, host_gaps, native};
 pub(crate) use ours::{ShimInputs, WasmInputs, compile, shim, wasm};

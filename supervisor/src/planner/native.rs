@@ -13,12 +13,15 @@ use stockade_policy::{FsRule, PathRule, Policy, seccomp};
 use super::draft::{Draft, Finish, USER};
 use crate::cgroup::CellGroup;
 use crate::error::{Doing, RunError};
+use crate::fit::Gap;
 use crate::home::{Home, dev_null};
 use crate::launch::Order;
 use crate::workspace::Workspace;
 
 /// The filter of every native cell.
 const PROFILE: &str = "cell-native";
+/// Code of a path that a cell cannot be given.
+const HOST_PATH: &str = "host-path";
 /// Where the workspace appears.
 const WORKSPACE: &str = "/workspace";
 /// Top-level names that merged-/usr hosts have as links, with their targets.
@@ -55,11 +58,8 @@ pub(crate) fn native(home: &Home, inputs: NativeInputs<'_>) -> Result<Order, Run
 
     let host = on_host(&inputs.policy.fs.read);
     let execute = on_host(&inputs.policy.fs.execute);
-    for (path, rule) in &host {
-        // A path beneath another one is there already, and can't be mounted into a read-only tree.
-        if !host.iter().any(|(other, _)| other != path && Path::new(path).starts_with(other)) {
-            host_tree(&mut draft, path, rule, &host, &execute)?;
-        }
+    for (path, rule) in tops(&host) {
+        host_tree(&mut draft, path, rule, &host, &execute)?;
     }
     execute_beneath(&mut draft, &host, &execute)?;
     merged_usr(&mut draft, &host);
@@ -116,21 +116,57 @@ fn covers(rules: &[(&str, &FsRule)], path: &str) -> bool {
 }
 
 /// What the policy adds to the profile, if all of it may be.
-fn additions(policy: &Policy) -> Result<Vec<Addition>, RunError> {
-    let profile =
-        seccomp::profile(PROFILE).ok_or_else(|| RunError::Internal(format!("no seccomp profile {PROFILE}")))?;
+fn additions(policy: &Policy) -> Result<Vec<Addition>, Gap> {
+    let gap = |message: String| Gap { code: "syscall", message, origin: None };
+    let profile = seccomp::profile(PROFILE).ok_or_else(|| gap(format!("there is no seccomp profile {PROFILE}")))?;
     for rule in &policy.syscalls {
         for (nr, name) in &rule.calls {
-            let refuse = |e| RunError::Policy(format!("{}: syscalls {name:?}: {e}", rule.origin));
+            let refuse = |e| Gap::at("syscall", &rule.origin, format!("syscalls {name:?}: {e}"));
             seccomp::addable(&profile, *nr, rule.action).map_err(refuse)?;
         }
     }
     let additions = seccomp::additions(&policy.syscalls);
     if additions.len() > MAX_ADDITIONS {
         let count = additions.len();
-        return Err(RunError::Policy(format!("syscalls: {count} are added, at most {MAX_ADDITIONS} can be")));
+        return Err(gap(format!("syscalls: {count} are added, at most {MAX_ADDITIONS} can be")));
     }
     Ok(additions)
+}
+
+/// What a path of the host is.
+enum Found {
+    /// Not there, and nobody minds.
+    Nothing,
+    /// A link to what is readable anyway.
+    Link(String),
+    /// What it says.
+    Tree { file: fs::File, is_file: bool },
+}
+
+/// Looks at what `fs.read` names.
+fn look(path: &str, rule: &FsRule, host: &[(&str, &FsRule)]) -> Result<Found, Gap> {
+    let refuse = |why: String| Gap::at(HOST_PATH, &rule.origin, format!("fs.read {path:?}: {why}"));
+    let real = match fs::canonicalize(path) {
+        // A preset names what a program wants where it exists; a policy names what its author knows to be there.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && rule.origin.file.starts_with("preset:") => {
+            return Ok(Found::Nothing);
+        }
+        other => other.map_err(|e| refuse(format!("{e}; create it or remove the entry")))?,
+    };
+    if real != Path::new(path) {
+        let readable = host.iter().any(|(other, _)| real.starts_with(other));
+        return match (readable, real.to_str()) {
+            (true, Some(target)) => Ok(Found::Link(target.to_owned())),
+            _ => Err(refuse(format!("it is a symbolic link or goes through one; name {} instead", real.display()))),
+        };
+    }
+    let file = open_path(Path::new(path)).map_err(|e| refuse(e.to_string()))?;
+    let meta = file.metadata().map_err(|e| refuse(e.to_string()))?;
+    let is_file = meta.is_file();
+    if !is_file && !meta.is_dir() {
+        return Err(refuse("it is neither a directory nor a regular file".into()));
+    }
+    Ok(Found::Tree { file, is_file })
 }
 
 /// One path of the host, read-only. A link whose target is readable anyway appears as that link.
@@ -141,28 +177,14 @@ fn host_tree(
     host: &[(&str, &FsRule)],
     execute: &[(&str, &FsRule)],
 ) -> Result<(), RunError> {
-    let refuse = |why: String| RunError::Policy(format!("{}: fs.read {path:?}: {why}", rule.origin));
-    let real = match fs::canonicalize(path) {
-        // A preset names what a program wants where it exists; a policy names what its author knows to be there.
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && rule.origin.file.starts_with("preset:") => return Ok(()),
-        other => other.map_err(|e| refuse(format!("{e}; create it or remove the entry")))?,
+    let (file, is_file) = match look(path, rule, host)? {
+        Found::Nothing => return Ok(()),
+        Found::Link(target) => {
+            draft.put(path, What::Symlink { target });
+            return Ok(());
+        }
+        Found::Tree { file, is_file } => (file, is_file),
     };
-    if real != Path::new(path) {
-        let readable = host.iter().any(|(other, _)| real.starts_with(other));
-        return match (readable, real.to_str()) {
-            (true, Some(target)) => {
-                draft.put(path, What::Symlink { target: target.to_owned() });
-                Ok(())
-            }
-            _ => Err(refuse(format!("it is a symbolic link or goes through one; name {} instead", real.display()))),
-        };
-    }
-    let file = open_path(Path::new(path)).map_err(|e| refuse(e.to_string()))?;
-    let meta = file.metadata().doing("examine", path)?;
-    let is_file = meta.is_file();
-    if !is_file && !meta.is_dir() {
-        return Err(refuse("it is neither a directory nor a regular file".into()));
-    }
     let source = draft.slot(file.into())?;
     // A mount with something to execute in it cannot be noexec; there Landlock says what.
     let whole = covers(execute, path);
@@ -190,22 +212,56 @@ fn execute_beneath(draft: &mut Draft, host: &[(&str, &FsRule)], execute: &[(&str
         if listed && shown {
             continue;
         }
-        let refuse = |why: String| RunError::Policy(format!("{}: fs.execute {path:?}: {why}", rule.origin));
-        if !covers(host, path) {
-            return Err(refuse("no fs.read covers it; add it there".into()));
-        }
-        let real = match fs::canonicalize(path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && rule.origin.file.starts_with("preset:") => continue,
-            other => other.map_err(|e| refuse(format!("{e}; create it or remove the entry")))?,
-        };
-        if real == Path::new(path) {
-            draft.allow(*path, if real.is_file() { Access::ReadExecuteFile } else { Access::ReadExecute });
-        } else if !real.to_str().is_some_and(|real| covers(execute, real)) {
-            // What is executed is the target.
-            return Err(refuse(format!("it is a symbolic link or goes through one; name {} instead", real.display())));
+        if let Some(access) = look_executable(path, rule, host, execute)? {
+            draft.allow(*path, access);
         }
     }
     Ok(())
+}
+
+/// Looks at what `fs.execute` names: the rights it gets, if there is something to give them to.
+fn look_executable(
+    path: &str,
+    rule: &FsRule,
+    host: &[(&str, &FsRule)],
+    execute: &[(&str, &FsRule)],
+) -> Result<Option<Access>, Gap> {
+    let refuse = |why: String| Gap::at(HOST_PATH, &rule.origin, format!("fs.execute {path:?}: {why}"));
+    if !covers(host, path) {
+        return Err(refuse("no fs.read covers it; add it there".into()));
+    }
+    let real = match fs::canonicalize(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && rule.origin.file.starts_with("preset:") => {
+            return Ok(None);
+        }
+        other => other.map_err(|e| refuse(format!("{e}; create it or remove the entry")))?,
+    };
+    if real == Path::new(path) {
+        return Ok(Some(if real.is_file() { Access::ReadExecuteFile } else { Access::ReadExecute }));
+    }
+    // What is executed is the target.
+    match real.to_str() {
+        Some(target) if covers(execute, target) => Ok(None),
+        _ => Err(refuse(format!("it is a symbolic link or goes through one; name {} instead", real.display()))),
+    }
+}
+
+/// What a native cell of this policy would be refused for on this host.
+pub(crate) fn host_gaps(policy: &Policy) -> Vec<Gap> {
+    let (host, execute) = (on_host(&policy.fs.read), on_host(&policy.fs.execute));
+    let mut found: Vec<Gap> = tops(&host).filter_map(|(path, rule)| look(path, rule, &host).err()).collect();
+    let listed = |path: &str| host.iter().any(|(read, _)| *read == path);
+    let beneath = execute.iter().filter(|(path, _)| !listed(path));
+    found.extend(beneath.filter_map(|(path, rule)| look_executable(path, rule, &host, &execute).err()));
+    if let Err(error) = additions(policy) {
+        found.push(error);
+    }
+    found
+}
+
+/// Trees that get a mount: a path beneath another one is there already, and can't be mounted into a read-only tree.
+fn tops<'h, 'p>(host: &'h [(&'p str, &'p FsRule)]) -> impl Iterator<Item = &'h (&'p str, &'p FsRule)> {
+    host.iter().filter(|(path, _)| !host.iter().any(|(other, _)| other != path && Path::new(path).starts_with(other)))
 }
 
 /// `O_PATH`, no link followed at the end.

@@ -18,7 +18,7 @@ use crate::reserve::{Note, Range, Reservation};
 use crate::run::signals::Signals;
 use crate::run::{Agent, Request};
 use crate::workspace::Workspace;
-use crate::{environment, landlock_abi, reclaim};
+use crate::{ceiling, environment, fit, landlock_abi, reclaim};
 
 /// When the steps of a run were done, from its beginning.
 #[derive(Debug)]
@@ -63,12 +63,14 @@ impl Scene {
         let signals = Signals::catch()?;
         let env = environment::of(&request.policy, |name| std::env::var_os(name))?;
         enforceable(&request)?;
+        ceiling::holds()?;
         let home = Home::open(request.state.as_deref())?;
         let landlock_abi = landlock_abi::choose(&request.policy.require.degrade_ok)?;
         let writes = request.policy.fs.write.iter().any(|rule| matches!(rule.path, PathRule::Workspace(_)));
         let own = [&home.state, Path::new(STATE), Path::new(RUNTIME), &home.libexec];
         let workspace = request.workspace.as_deref().map(|path| Workspace::open(path, writes, &own)).transpose()?;
         if let Some(workspace) = &workspace {
+            workspace.lies_in(request.policy.workspaces.as_ref())?;
             workspace.leaves_out(&request.policy_file)?;
         }
         let io = IoLimit::of(&request.policy, workspace.as_ref().map(Workspace::as_fd))?;
@@ -139,6 +141,9 @@ fn enforceable(request: &Request) -> Result<(), RunError> {
             "{}: syscalls: only native cells take additions to their filter, and this agent is a component; take them out of its policy",
             rule.origin
         )));
+    }
+    if let Some(gap) = fit::unenforced(policy).into_iter().next() {
+        return Err(gap.into());
     }
     if policy.limits.journal < MIN_JOURNAL {
         let asked = policy.limits.journal;

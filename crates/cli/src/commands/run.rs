@@ -3,11 +3,12 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use stockade_policy::Policy;
+use stockade_policy::{Ceiling, Options, Policy, Trust, load_with};
 use stockade_supervisor::run::{Agent, Clock, Filter, Finished, Request, run as run_agent};
 use stockade_wire::control::Reason;
 
 use crate::args::Run;
+use crate::commands::policy::refused;
 use crate::failure::Failure;
 use crate::say::say;
 use crate::screen::{Sanitizer, plain};
@@ -25,9 +26,7 @@ pub fn run(args: Run) -> Result<u8, Failure> {
             "--raw-output is for pipes and files; an agent's escapes could rewrite this terminal",
         ));
     }
-    let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    let policy = stockade_policy::load(&args.policy)
-        .map_err(|findings| Failure { code: 10, message: findings.render(colour).trim_end().to_owned() })?;
+    let policy = load(&args.policy)?;
     run_under(args, policy)
 }
 
@@ -58,6 +57,21 @@ pub fn run_under(args: Run, policy: Policy) -> Result<u8, Failure> {
         say(&timings(&finished.clock));
     }
     Ok(finished.exit_code())
+}
+
+/// Loads the policy beneath this host's ceiling, and says what the ceiling takes from it.
+fn load(path: &Path) -> Result<Policy, Failure> {
+    let ceiling = Ceiling::of_host().map_err(|found| refused(&found))?;
+    let options = Options { ceiling, trust: Trust::Enforce, ..Options::default() };
+    let policy = load_with(path, &options).map_err(|found| refused(&found))?;
+    for rule in &policy.narrowed {
+        let left = if rule.left.is_empty() { "nothing" } else { &rule.left };
+        say(&plain(&format!(
+            "narrowed by the host's ceiling: {} at {} asked {}, gets {left} ({})",
+            rule.key, rule.origin, rule.asked, rule.ceiling
+        )));
+    }
+    Ok(policy)
 }
 
 fn filter(raw: bool) -> Filter {

@@ -15,7 +15,7 @@ use std::io::{self, IsTerminal, Write};
 use stockade_journal::{Entry, ReadError, Reader, Record};
 
 use header::header;
-use page::{Page, Tone};
+pub(crate) use page::{Page, Tone};
 use tally::Tally;
 use trajectory::Trajectory;
 

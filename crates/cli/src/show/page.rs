@@ -6,12 +6,12 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style as Ansi};
 
 use super::Style;
-use crate::screen::plain;
+use crate::screen::{plain, rendered};
 
 /// A page being written, line by line.
-pub(super) struct Page<'a> {
+pub(crate) struct Page<'a> {
     out: &'a mut dyn Write,
-    pub(super) style: Style,
+    pub(crate) style: Style,
     line: String,
     /// Characters in `line` without colours.
     column: usize,
@@ -19,7 +19,7 @@ pub(super) struct Page<'a> {
 
 /// What a piece of text is, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     /// Nothing special.
     Plain,
     /// A heading or a name.
@@ -48,12 +48,12 @@ impl Tone {
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(out: &'a mut dyn Write, style: Style) -> Self {
+    pub(crate) fn new(out: &'a mut dyn Write, style: Style) -> Self {
         Self { out, style, line: String::new(), column: 0 }
     }
 
     /// Adds text to the line.
-    pub(super) fn put(&mut self, tone: Tone, text: &str) -> &mut Self {
+    pub(crate) fn put(&mut self, tone: Tone, text: &str) -> &mut Self {
         let text = plain(text);
         self.column += text.chars().count();
         match tone.ansi().filter(|_| self.style.colour && !text.is_empty()) {
@@ -64,22 +64,22 @@ impl<'a> Page<'a> {
     }
 
     /// [`Self::put`] in [`Tone::Plain`].
-    pub(super) fn text(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
         self.put(Tone::Plain, text)
     }
 
     /// [`Self::put`] in [`Tone::Bold`].
-    pub(super) fn bold(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn bold(&mut self, text: &str) -> &mut Self {
         self.put(Tone::Bold, text)
     }
 
     /// [`Self::put`] in [`Tone::Dim`].
-    pub(super) fn dim(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn dim(&mut self, text: &str) -> &mut Self {
         self.put(Tone::Dim, text)
     }
 
     /// Spaces up to `column`, at least one if the line is there or over it.
-    pub(super) fn to(&mut self, column: usize) -> &mut Self {
+    pub(crate) fn to(&mut self, column: usize) -> &mut Self {
         let spaces = column.saturating_sub(self.column).max(usize::from(self.column > 0));
         self.line.extend(std::iter::repeat_n(' ', spaces));
         self.column += spaces;
@@ -87,19 +87,19 @@ impl<'a> Page<'a> {
     }
 
     /// Ends the line.
-    pub(super) fn end(&mut self) -> io::Result<()> {
+    pub(crate) fn end(&mut self) -> io::Result<()> {
         let line = std::mem::take(&mut self.line);
         self.column = 0;
         writeln!(self.out, "{}", line.trim_end_matches(' '))
     }
 
     /// An empty line.
-    pub(super) fn blank(&mut self) -> io::Result<()> {
+    pub(crate) fn blank(&mut self) -> io::Result<()> {
         self.end()
     }
 
     /// Adds text from `column` on, over several lines if it is wider than the page, and ends the line.
-    pub(super) fn wrapped(&mut self, column: usize, tone: Tone, text: &str) -> io::Result<()> {
+    pub(crate) fn wrapped(&mut self, column: usize, tone: Tone, text: &str) -> io::Result<()> {
         let text = plain(text);
         self.to(column);
         let width = self.style.width.saturating_sub(column).max(20);
@@ -112,8 +112,13 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
+    /// Adds lines that a renderer of diagnostics made, colours and all; nothing else of a terminal's passes.
+    pub(crate) fn rendered(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{}", rendered(text.trim_end()))
+    }
+
     /// Columns left in the line.
-    pub(super) fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.style.width.saturating_sub(self.column)
     }
 }
