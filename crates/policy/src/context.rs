@@ -3,19 +3,31 @@
 use crate::engine::Record;
 use crate::facts::{Facts, Moment};
 use crate::tool::ToolCall;
-use cedar_policy_core::ast::Value;
+use cedar_policy_core::ast::{Value, ValueKind};
 use std::sync::Arc;
 
-/// The context of a call; `rule` is the id of the `[[exec]]` entry it matches. The arguments of a command are a
-/// set that is costly to make: `argv` says whether some rule looks at it.
-pub(crate) fn context(call: &ToolCall, rule: Option<&str>, facts: &Facts, argv: bool) -> Arc<Record> {
+/// The context of a call but for its `argv`, see [`with_argv`]; `rule` is the id of the `[[exec]]` entry it matches.
+pub(crate) fn context(call: &ToolCall, rule: Option<&str>, facts: &Facts) -> Arc<Record> {
     let mut context = Record::new();
-    context.insert("args".into(), args(call, argv));
+    context.insert("args".into(), args(call));
     context.insert("approved".into(), Value::from(facts.approved));
     context.insert("calls".into(), calls(facts));
     context.insert("now".into(), now(facts.now));
     if let Some(rule) = rule {
         context.insert("rule".into(), Value::from(rule));
+    }
+    Arc::new(context)
+}
+
+/// The same context, whole.
+pub(crate) fn with_argv(context: &Record, call: &ToolCall) -> Arc<Record> {
+    let mut context = context.clone();
+    if let (ToolCall::Exec { argv, .. }, Some(args)) = (call, context.get_mut("args"))
+        && let ValueKind::Record(fields) = &args.value
+    {
+        let mut fields = Record::clone(fields);
+        fields.insert("argv".into(), Value::set(argv.iter().map(|a| Value::from(a.as_str())), None));
+        *args = Value::record_arc(Arc::new(fields), None);
     }
     Arc::new(context)
 }
@@ -50,7 +62,7 @@ fn now(unix: u64) -> Value {
     record([("hour", number(hour)), ("minute", number(minute)), ("unix", number(unix)), ("weekday", number(weekday))])
 }
 
-fn args(call: &ToolCall, with_argv: bool) -> Value {
+fn args(call: &ToolCall) -> Value {
     match call {
         ToolCall::Read { path, offset, length } => {
             record([("length", number(*length)), ("offset", number(*offset)), ("path", Value::from(path.as_str()))])
@@ -64,9 +76,6 @@ fn args(call: &ToolCall, with_argv: bool) -> Value {
         ToolCall::Random { length } => record([("length", number(*length))]),
         ToolCall::Exec { argv, timeout_ms } => {
             let mut args = vec![("argc", number(argv.len() as u64))];
-            if with_argv {
-                args.push(("argv", Value::set(argv.iter().map(|a| Value::from(a.as_str())), None)));
-            }
             args.extend(timeout_ms.map(|ms| ("timeout_ms", number(ms))));
             Value::record(args, None)
         }

@@ -6,13 +6,14 @@
 use crate::bundle::Bundle;
 use crate::cedar::CompileError;
 use crate::code::Names;
-use crate::context::{approved, context};
+use crate::context::{approved, context, with_argv};
 use crate::denial::Denial;
-use crate::engine::{Engine, Outcome, Query, Record, Resource};
+use crate::engine::{Costly, Engine, Outcome, Query, Record, Resource};
 use crate::facts::Facts;
 use crate::tool::{Tool, ToolCall};
 use crate::verdict::{Approval, Grant, Question, Verdict, action_hash};
-use cedar_policy_core::ast::{Eid, EntityType, EntityUID};
+use cedar_policy_core::ast::{self, Eid, EntityType, EntityUID};
+use cedar_policy_core::entities::Entities;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -51,7 +52,8 @@ impl Decider {
     ///
     /// # Errors
     /// [`CompileError`] names the rule.
-    pub fn new(bundle: &Bundle) -> Result<Self, CompileError> {
+    pub fn new(bundle: impl Into<Bundle>) -> Result<Self, CompileError> {
+        let bundle: Bundle = bundle.into();
         let mut names = Names::default();
         let mut kind = |name: &str| names.kind(name).map_err(|e| CompileError::internal(&e.to_string()));
         let (agent, action) = (kind("Agent")?, kind("Action")?);
@@ -71,7 +73,7 @@ impl Decider {
                 commands.entry(program.clone()).or_default().push(at);
             }
         }
-        Ok(Self { engine, names: kinds, actions, commands, bundle: bundle.clone() })
+        Ok(Self { engine, names: kinds, actions, commands, bundle })
     }
 
     /// The bundle it was made of.
@@ -107,9 +109,7 @@ impl Decider {
 
     fn decide_call(&self, call: ToolCall, request: &Request<'_>) -> Verdict {
         let exec = self.matching_exec(&call);
-        let argv = call.tool() == Tool::Exec
-            && self.actions.get(&Tool::Exec).is_some_and(|action| self.engine.mentions(action, "argv"));
-        let context = context(&call, exec.as_deref(), &request.facts, argv);
+        let context = context(&call, exec.as_deref(), &request.facts);
         let first = self.ask(&call, &context);
         if first.allowed() {
             return Verdict::Allow(self.grant(call, exec, &first));
@@ -133,22 +133,40 @@ impl Decider {
     }
 
     fn ask(&self, call: &ToolCall, context: &Arc<Record>) -> Outcome {
+        self.with_query(call, context, |query| self.engine.evaluate(query)).unwrap_or_default()
+    }
+
+    /// The call as the engine takes it.
+    fn with_query<T>(
+        &self,
+        call: &ToolCall,
+        context: &Arc<Record>,
+        ask: impl FnOnce(&Query<'_>) -> T,
+    ) -> Option<T> {
         let tool = call.tool();
-        let Some(action) = self.actions.get(&tool) else { return Outcome::default() };
-        let about =
-            |kind, id, above| self.engine.evaluate(&Query { action, resource: Resource { kind, id, above }, context });
-        match (call, call.path()) {
+        let action = self.actions.get(&tool)?;
+        // The set of a command's arguments is costly, and few rules look at it.
+        let with_argv = || with_argv(context, call);
+        let costly = (tool == Tool::Exec).then_some(Costly { name: "argv", context: &with_argv });
+        let query = |kind, id, above| Query { action, resource: Resource { kind, id, above }, context, costly };
+        Some(match (call, call.path()) {
             (ToolCall::Exec { argv, .. }, _) => {
-                about(&self.names.program, argv.first().map_or("", String::as_str), &[])
+                ask(&query(&self.names.program, argv.first().map_or("", String::as_str), &[]))
             }
-            (_, None) => about(&self.names.tool, tool.name(), &[]),
+            (_, None) => ask(&query(&self.names.tool, tool.name(), &[])),
             (_, Some(path)) => {
                 let id = path.to_string();
                 // `@workspace`, `@workspace/a`, … but not the path itself.
                 let above: Vec<&str> = id.match_indices('/').filter_map(|(at, _)| id.get(..at)).collect();
-                about(&self.names.path, &id, &above)
+                ask(&query(&self.names.path, &id, &above))
             }
-        }
+        })
+    }
+
+    /// The call as Cedar takes it.
+    pub(crate) fn cedar_request(&self, call: &ToolCall, facts: &Facts) -> Option<(ast::Request, Entities)> {
+        let context = context(call, self.matching_exec(call).as_deref(), facts);
+        self.with_query(call, &context, |query| self.engine.cedar_request(query))
     }
 
     fn grant(&self, call: ToolCall, exec: Option<String>, outcome: &Outcome) -> Grant {

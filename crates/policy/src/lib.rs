@@ -24,6 +24,8 @@ mod load;
 mod model;
 mod path;
 mod presets;
+#[doc(hidden)]
+pub mod reference;
 mod refusal;
 mod resolve;
 mod rules;

@@ -88,8 +88,8 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
         }
         (other, _) => return Err(ShimError::Setup(format!("unknown kind {other:?}; known are wasm and native"))),
     }
-    let decider = Decider::new(&bundle).map_err(|e| ShimError::Setup(format!("policy bundle: {e}")))?;
-    let workspace = doors.workspace.map(|root| Workspace::new(root, &bundle)).transpose();
+    let decider = Decider::new(bundle).map_err(|e| ShimError::Setup(format!("policy bundle: {e}")))?;
+    let workspace = doors.workspace.map(|root| Workspace::new(root, decider.bundle())).transpose();
     let workspace = workspace.map_err(ShimError::Setup)?;
     if workspace.is_none() && !setup.workspace.is_empty() {
         return Err(ShimError::Setup(format!(
@@ -98,7 +98,7 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
         )));
     }
     let ledger = Ledger::new(Writer::create(doors.journal)?);
-    let logs = LogBudget::new(bundle.output);
+    let logs = LogBudget::new(decider.bundle().output);
     control.send(&ToSupervisor::Hello)?;
     let mediator = Mediator {
         control,
