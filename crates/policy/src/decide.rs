@@ -3,20 +3,21 @@
 //! Cedar skips a policy that fails to evaluate, so a failing `forbid` would fail open; here any
 //! evaluation error denies.
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, ListEntry};
 use crate::cedar::CompileError;
 use crate::code::Names;
 use crate::context::{approved, context, with_argv};
 use crate::denial::Denial;
 use crate::engine::{Costly, Engine, Outcome, Query, Record, Resource};
 use crate::facts::Facts;
+use crate::model::Origin;
 use crate::tool::{Tool, ToolCall};
 use crate::verdict::{Approval, Grant, Question, Verdict, action_hash};
 use cedar_policy_core::ast::{self, Eid, EntityType, EntityUID};
 use cedar_policy_core::entities::Entities;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What is to be decided.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +38,9 @@ pub struct Decider {
     actions: HashMap<Tool, EntityUID>,
     /// Places in `bundle.exec`, by program.
     commands: HashMap<String, Vec<usize>>,
+    /// What is said of each rule, once it was said.
+    said: Vec<OnceLock<String>>,
+    said_of_listed: Vec<String>,
     pub(crate) bundle: Bundle,
 }
 
@@ -73,7 +77,9 @@ impl Decider {
                 commands.entry(program.clone()).or_default().push(at);
             }
         }
-        Ok(Self { engine, names: kinds, actions, commands, bundle })
+        let said = bundle.rules.iter().map(|_| OnceLock::new()).collect();
+        let said_of_listed = bundle.listed.iter().map(|e| describe(&e.id, Some(&e.origin), None)).collect();
+        Ok(Self { engine, names: kinds, actions, commands, said, said_of_listed, bundle })
     }
 
     /// The bundle it was made of.
@@ -137,12 +143,7 @@ impl Decider {
     }
 
     /// The call as the engine takes it.
-    fn with_query<T>(
-        &self,
-        call: &ToolCall,
-        context: &Arc<Record>,
-        ask: impl FnOnce(&Query<'_>) -> T,
-    ) -> Option<T> {
+    fn with_query<T>(&self, call: &ToolCall, context: &Arc<Record>, ask: impl FnOnce(&Query<'_>) -> T) -> Option<T> {
         let tool = call.tool();
         let action = self.actions.get(&tool)?;
         // The set of a command's arguments is costly, and few rules look at it.
@@ -170,13 +171,13 @@ impl Decider {
     }
 
     fn grant(&self, call: ToolCall, exec: Option<String>, outcome: &Outcome) -> Grant {
-        let mut rules = self.ids(&outcome.permits);
+        let mut named = self.named(&outcome.permits);
         if call.tool() == Tool::Exec {
-            rules.extend(self.listing(Tool::Exec));
+            // An entry's rule permits, but only where `exec` is listed.
+            named.extend(self.listing(Tool::Exec));
         }
-        rules.sort();
-        rules.dedup();
-        let reason = format!("allowed by {}", self.describe(&rules));
+        let (rules, reason) = in_order(named);
+        let reason = format!("allowed by {reason}");
         Grant { call, rules, exec, reason, policy_digest: self.bundle.digest.clone() }
     }
 
@@ -191,37 +192,46 @@ impl Decider {
         let only = |these: &[usize], those: &[usize]| -> Vec<usize> {
             these.iter().copied().filter(|rule| !those.contains(rule)).collect()
         };
-        let mut rules = self.ids(&only(&before.forbids, &after.forbids));
-        rules.extend(self.ids(&only(&after.permits, &before.permits)));
-        rules.sort();
+        let mut named = self.named(&only(&before.forbids, &after.forbids));
+        named.extend(self.named(&only(&after.permits, &before.permits)));
+        let (rules, reason) = in_order(named);
         let hash = action_hash(&self.bundle.digest, &call, args);
-        let reason = self.describe(&rules);
         Question { grant: self.grant(call, exec, after), hash, rules, reason }
     }
 
-    fn ids(&self, rules: &[usize]) -> Vec<String> {
-        rules.iter().filter_map(|rule| self.bundle.rules.get(*rule)).map(|rule| rule.id.clone()).collect()
-    }
-
-    /// Ids of the `tools.allow` entries that list a tool.
-    fn listing(&self, tool: Tool) -> Vec<String> {
-        let lists = |rule: &&crate::bundle::ListEntry| rule.tool == "*" || rule.tool == tool.name();
-        self.bundle.listed.iter().filter(lists).map(|entry| entry.id.clone()).collect()
-    }
-
-    /// Rules with their places and reasons.
-    fn describe(&self, ids: &[String]) -> String {
-        let one = |id: &String| {
-            let rule = self.bundle.rules.iter().find(|rule| rule.id == *id);
-            let listed = self.bundle.listed.iter().find(|entry| entry.id == *id).map(|entry| &entry.origin);
-            let origin = rule.and_then(|r| r.origin.as_ref()).or(listed);
-            let mut text = origin.map_or_else(|| id.clone(), |o| format!("{id} ({o})"));
-            if let Some(reason) = rule.and_then(|r| r.reason.as_ref()) {
-                text.push_str(": ");
-                text.push_str(reason);
-            }
-            text
+    /// Rules by id, each with what is said of it.
+    fn named(&self, rules: &[usize]) -> Vec<(&str, &str)> {
+        let one = |number: &usize| {
+            let rule = self.bundle.rules.get(*number)?;
+            let said = self.said.get(*number)?;
+            let text = said.get_or_init(|| describe(&rule.id, rule.origin.as_ref(), rule.reason.as_deref()));
+            Some((rule.id.as_str(), text.as_str()))
         };
-        ids.iter().map(one).collect::<Vec<_>>().join(", ")
+        rules.iter().filter_map(one).collect()
     }
+
+    /// The `tools.allow` entries that list a tool.
+    fn listing(&self, tool: Tool) -> impl Iterator<Item = (&str, &str)> {
+        let entries = self.bundle.listed.iter().zip(&self.said_of_listed);
+        let lists = move |(entry, _): &(&ListEntry, _)| entry.tool == "*" || entry.tool == tool.name();
+        entries.filter(lists).map(|(entry, text)| (entry.id.as_str(), text.as_str()))
+    }
+}
+
+/// Ids in order, and the texts in the same order.
+fn in_order(mut named: Vec<(&str, &str)>) -> (Vec<String>, String) {
+    named.sort_unstable();
+    named.dedup_by_key(|(id, _)| *id);
+    let texts: Vec<&str> = named.iter().map(|(_, text)| *text).collect();
+    (named.iter().map(|(id, _)| (*id).to_owned()).collect(), texts.join(", "))
+}
+
+/// A rule with its place and reason.
+fn describe(id: &str, origin: Option<&Origin>, reason: Option<&str>) -> String {
+    let mut text = origin.map_or_else(|| id.to_owned(), |o| format!("{id} ({o})"));
+    if let Some(reason) = reason {
+        text.push_str(": ");
+        text.push_str(reason);
+    }
+    text
 }
