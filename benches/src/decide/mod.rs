@@ -6,6 +6,7 @@
 mod policies;
 
 use crate::machine;
+use policies::Written;
 use serde_json::{Value, json};
 use std::error::Error;
 use std::hint::black_box;
@@ -24,27 +25,28 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     let m = machine::facts();
     println!("Linux {} on {} × {}, load {}", m.kernel, m.cpus, m.cpu, m.load);
     println!("{ROUNDS} decisions a line, interleaved; times in microseconds\n");
-    println!(
-        "{:44} {:>7} {:>7} {:>8} {:>7} {:>7} {:>8}",
-        "", "median", "p99", "cedar", "json", "×cedar", "×json"
-    );
-    let mixed = policies::mixed(200)?;
+    println!("{:44} {:>7} {:>7} {:>8} {:>7} {:>7} {:>8}", "", "median", "p99", "cedar", "json", "×cedar", "×json");
+    let written = policies::mixed(200)?;
+    let mixed = written.compile()?;
     println!("{} rules: {}", mixed.rules.len(), policies::MIXED);
     for (name, tool, args) in calls() {
         line(&mixed, name, tool, &args)?;
     }
-    let hostile = policies::hostile(200)?;
+    let hostile = policies::hostile(200)?.compile()?;
     println!("{} rules, 200 of them on one action with a condition that no index can skip", hostile.rules.len());
     let write = write("src/lib.rs");
     line(&hostile, "write, 2 KiB", "workspace.write", &write)?;
     println!("\ncedar: its own authorizer alone, with a request that is ready; json: serde_json, the arguments\n");
-    println!("{:44} {:>9} {:>9} {:>9} {:>9}", "loading, medians", "bytes", "decode", "name", "decider");
-    for (name, bundle) in [
+    println!(
+        "{:44} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "loading, medians", "bytes", "decode", "name", "decider", "(compile)"
+    );
+    for (name, written) in [
         ("no rules of the author's", policies::empty()?),
-        ("200 rules", mixed),
+        ("200 rules", written),
         ("1000 rules", policies::mixed(1000)?),
     ] {
-        load(name, &bundle)?;
+        load(name, &written)?;
     }
     Ok(())
 }
@@ -101,15 +103,19 @@ fn line(bundle: &Bundle, name: &str, tool: &str, args: &Value) -> Result<(), Box
         }
     }
     let [ours, p99, cedar, json] = [at(&mut ours, 50), at(&mut ours, 99), at(&mut cedar, 50), at(&mut json, 50)];
-    println!(
-        "  {name:42} {ours:>7.2} {p99:>7.2} {cedar:>8.1} {json:>7.2} {:>7.3} {:>8.2}",
-        ours / cedar,
-        ours / json
-    );
+    println!("  {name:42} {ours:>7.2} {p99:>7.2} {cedar:>8.1} {json:>7.2} {:>7.3} {:>8.2}", ours / cedar, ours / json);
     Ok(())
 }
 
-fn load(name: &str, bundle: &Bundle) -> Result<(), Box<dyn Error>> {
+fn load(name: &str, written: &Written) -> Result<(), Box<dyn Error>> {
+    let bundle = written.compile()?;
+    let mut compiles = Vec::new();
+    for _ in 0..LOADS / 20 {
+        let begun = Instant::now();
+        black_box(written.compile()?);
+        compiles.push(begun.elapsed());
+    }
+    let compile = at(&mut compiles, 50);
     let bytes = bundle.encode();
     let mut times: [Vec<Duration>; 3] = Default::default();
     for _ in 0..LOADS {
@@ -127,7 +133,7 @@ fn load(name: &str, bundle: &Bundle) -> Result<(), Box<dyn Error>> {
     }
     let [decode, hash, decider] = times.map(|mut list| at(&mut list, 50));
     let rules = format!("{name} ({} in all)", bundle.rules.len());
-    println!("  {rules:42} {:>9} {decode:>9.0} {hash:>9.0} {decider:>9.0}", bytes.len());
+    println!("  {rules:42} {:>9} {decode:>9.0} {hash:>9.0} {decider:>9.0} {compile:>9.0}", bytes.len());
     Ok(())
 }
 

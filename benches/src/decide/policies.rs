@@ -3,9 +3,22 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use stockade_policy::{Bundle, load};
+use tempfile::TempDir;
+
+const FILE: &str = "bench.toml";
+
+/// A policy as an author keeps it.
+pub struct Written(TempDir);
+
+impl Written {
+    /// Reads, validates and compiles it.
+    pub fn compile(&self) -> Result<Bundle, Box<dyn Error>> {
+        Ok(load(&self.0.path().join(FILE)).map_err(|e| e.to_string())?.bundle())
+    }
+}
 
 /// A policy whose rules are of every kind, `rules` of them: see [`MIXED`].
-pub fn mixed(rules: usize) -> Result<Bundle, Box<dyn Error>> {
+pub fn mixed(rules: usize) -> Result<Written, Box<dyn Error>> {
     // Ten rules are there always: one for each tool, and three gates.
     let per_hundred = |share: usize| rules * share / 100;
     let (denied, commands) = (per_hundred(20), per_hundred(25));
@@ -14,7 +27,7 @@ pub fn mixed(rules: usize) -> Result<Bundle, Box<dyn Error>> {
     for n in 0..author {
         cedar.push_str(&author_rule(n));
     }
-    bundle(denied, commands, &cedar)
+    written(denied, commands, &cedar)
 }
 
 /// What [`mixed`] is made of, in words.
@@ -22,7 +35,7 @@ pub const MIXED: &str = "20% fs.deny trees, 25% [[exec]] entries, tools.allow, g
     author's Cedar: by tree and size, by name (like), by program and argument, by command and count, by rate and hour";
 
 /// `rules` of the author's on one action, none of which can be left out: every condition begins with `like`.
-pub fn hostile(rules: usize) -> Result<Bundle, Box<dyn Error>> {
+pub fn hostile(rules: usize) -> Result<Written, Box<dyn Error>> {
     let mut cedar = String::new();
     for n in 0..rules {
         writeln!(
@@ -31,12 +44,12 @@ pub fn hostile(rules: usize) -> Result<Bundle, Box<dyn Error>> {
              when {{ context.args.path like \"*.secret{n}\" && context.args.size > {n} }};"
         )?;
     }
-    bundle(0, 0, &cedar)
+    written(0, 0, &cedar)
 }
 
 /// Nothing but what is there always.
-pub fn empty() -> Result<Bundle, Box<dyn Error>> {
-    bundle(0, 0, "")
+pub fn empty() -> Result<Written, Box<dyn Error>> {
+    written(0, 0, "")
 }
 
 fn author_rule(n: usize) -> String {
@@ -73,7 +86,7 @@ fn author_rule(n: usize) -> String {
     }
 }
 
-fn bundle(denied: usize, commands: usize, cedar: &str) -> Result<Bundle, Box<dyn Error>> {
+fn written(denied: usize, commands: usize, cedar: &str) -> Result<Written, Box<dyn Error>> {
     let list = |count: usize, one: &dyn Fn(usize) -> String| {
         (0..count).map(|n| format!("{:?}", one(n))).collect::<Vec<_>>().join(", ")
     };
@@ -88,8 +101,7 @@ fn bundle(denied: usize, commands: usize, cedar: &str) -> Result<Bundle, Box<dyn
         write!(text, "[[exec]]\nid = \"command{n}\"\ncommand = [\"/usr/bin/tool{n}\", \"run\"]\nwall = \"1s\"\n")?;
     }
     let folder = tempfile::Builder::new().prefix("stockade-bench-").tempdir()?;
-    let file = folder.path().join("bench.toml");
-    std::fs::write(&file, text)?;
+    std::fs::write(folder.path().join(FILE), text)?;
     std::fs::write(folder.path().join("tools.cedar"), cedar)?;
-    Ok(load(&file).map_err(|e| e.to_string())?.bundle())
+    Ok(Written(folder))
 }

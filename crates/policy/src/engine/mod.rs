@@ -159,7 +159,8 @@ impl Engine {
         let place = self.literals.place(&query.resource);
         let found = bucket.candidates(&place, query.context);
         let candidates: Vec<(usize, &Rest)> = found.filter_map(|n| Some((n, self.rules.get(n)?))).collect();
-        let whole = query.costly.is_some_and(|costly| candidates.iter().any(|(_, rule)| rule.uses.mention(costly.name)));
+        let whole =
+            query.costly.is_some_and(|costly| candidates.iter().any(|(_, rule)| rule.uses.mention(costly.name)));
         let request = query.request(&self.principal, &place, whole);
         let above = place.entities();
         let entities = above.as_ref().unwrap_or(&self.nobody);
