@@ -48,7 +48,7 @@ pub fn check_socket(fd: i32, socket: &impl AsFd, wanted: SockType) -> Result<(),
     }
 }
 
-/// Waits for the setup message and reads the policy bundle that comes with it.
+/// Waits for the setup message and reads the policy bundle that comes with it, if it has the name that was said.
 ///
 /// # Errors
 /// [`ShimError::Setup`], or what is wrong with the control socket.
@@ -66,6 +66,10 @@ pub fn receive_setup(control: &mut Control) -> Result<(Setup, Bundle), ShimError
     let [memfd] = <[OwnedFd; 1]>::try_from(received.rights)
         .map_err(|fds| ShimError::Setup(format!("{} descriptors came with it, not the policy's one", fds.len())))?;
     let bytes = read_sealed(&memfd).map_err(ShimError::Setup)?;
+    let name = Bundle::name(&bytes);
+    if name != setup.policy_bundle {
+        return Err(ShimError::Setup(format!("policy bundle: it is {name}, announced was {:?}", setup.policy_bundle)));
+    }
     let bundle = Bundle::decode(&bytes).map_err(|e| ShimError::Setup(e.to_string()))?;
     Ok((setup, bundle))
 }

@@ -126,6 +126,18 @@ impl Ledger {
         Ok(())
     }
 
+    /// For the operator.
+    #[must_use]
+    pub fn no_room(&self, full: &JournalError) -> String {
+        let (limit, used) = (self.limit, self.writer.used());
+        match full {
+            JournalError::Full { bytes, .. } if *bytes > 0 => format!(
+                "the journal has {used} bytes; {bytes} more would pass limits.journal of {limit}, of which {RESERVE} are kept for the last records"
+            ),
+            _ => format!("the journal has {used} bytes and takes no more calls under limits.journal of {limit}"),
+        }
+    }
+
     /// Announcements are refused when there is no room, and what they announce does not happen. What has happened
     /// goes to the reserve.
     fn write_within(&mut self, record: Record) -> Result<(), JournalError> {
@@ -139,7 +151,7 @@ impl Ledger {
         };
         if self.closing.is_none() {
             self.close();
-            self.full = Some(full.to_string());
+            self.full = Some(self.no_room(&full));
         }
         let short = match record {
             // An outcome has its answer in it, which may be long.

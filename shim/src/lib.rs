@@ -11,7 +11,6 @@
 pub mod answer;
 pub mod channel;
 pub mod control;
-mod decisions;
 pub mod doors;
 pub mod error;
 pub mod exec;
@@ -22,6 +21,7 @@ mod mediator;
 pub mod notify;
 pub mod protocol;
 mod random;
+mod rates;
 pub mod sys;
 pub mod tools;
 pub mod workspace;

@@ -9,8 +9,9 @@ use std::os::fd::AsFd;
 use common::{POLICY, Rig, bundle, end, lifecycle, outline, pair, sealed, send, send_raw, setup};
 use nix::sys::socket::SockType;
 use serde_json::json;
+use stockade_policy::Bundle;
 use stockade_shim::{Doors, ShimError, run};
-use stockade_wire::control::{ToShim, ToSupervisor};
+use stockade_wire::control::{Setup, ToShim, ToSupervisor};
 use stockade_wire::frame::{FromCell, Level, MAX_FRAME, Status};
 
 /// Has the cell send `bytes`, and checks that the run is ended for a reason that holds `why`.
@@ -274,16 +275,17 @@ fn refused(kind: &str, message: &ToShim, attached: Option<std::os::fd::OwnedFd>)
 #[test]
 fn a_setup_that_is_not_one_is_refused() {
     let good = || sealed(&bundle(POLICY));
-    let message = |kind: &str, workspace: &str| {
-        let mut setup = setup(kind);
-        setup.workspace = workspace.to_owned();
-        ToShim::Setup(setup)
-    };
+    let setup_in = |workspace: &str| Setup { workspace: workspace.to_owned(), ..setup("wasm") };
+    let message = |kind: &str, workspace: &str| ToShim::Setup(Setup { kind: kind.to_owned(), ..setup_in(workspace) });
     let say = |e: ShimError| e.to_string();
     assert!(say(refused("wasm", &ToShim::Listener { cell: 0 }, Some(good()))).contains("not `setup`"));
     assert!(say(refused("wasm", &message("wasm", ""), None)).contains("0 descriptors"));
-    assert!(say(refused("wasm", &message("wasm", ""), Some(sealed(b"{}")))).contains("policy bundle"));
-    assert!(say(refused("wasm", &message("wasm", ""), Some(sealed(b"")))).contains("policy bundle"));
+    let named = |bytes: &[u8]| {
+        let message = ToShim::Setup(Setup { policy_bundle: Bundle::name(bytes), ..setup_in("") });
+        say(refused("wasm", &message, Some(sealed(bytes))))
+    };
+    assert!(named(b"{}").contains("policy bundle: missing field"));
+    assert!(named(b"").contains("policy bundle: EOF"));
     assert!(
         say(refused("wasm", &message("wasm", ""), Some(std::fs::File::open("/etc/passwd").unwrap().into())))
             .contains("not a memfd")
@@ -297,7 +299,11 @@ fn a_setup_that_is_not_one_is_refused() {
     let mut file = std::fs::File::from(open);
     file.write_all(&bundle(POLICY)).unwrap();
     assert!(say(refused("wasm", &message("wasm", ""), Some(file.into()))).contains("seals"));
-    // Cedar text that no validation passed, in a bundle that is otherwise in order.
-    let broken = String::from_utf8(bundle(POLICY)).unwrap().replace("forbid", "forbit").replace("permit", "permet");
-    assert!(say(refused("wasm", &message("wasm", ""), Some(sealed(broken.as_bytes())))).contains("policy bundle"));
+    // A rule that no compiler made, in a bundle that is otherwise in order.
+    let broken = String::from_utf8(bundle(POLICY)).unwrap().replace("\"not\"]", "\"and\"]");
+    assert!(named(broken.as_bytes()).contains("policy bundle: rule gate."), "{}", named(broken.as_bytes()));
+    // A bundle that is in order, and is not the one that was announced.
+    let other = bundle(&POLICY.replace("calls = 1000", "calls = 1001"));
+    let error = say(refused("wasm", &message("wasm", ""), Some(sealed(&other))));
+    assert!(error.contains(&format!("it is {}, announced was", Bundle::name(&other))), "{error}");
 }

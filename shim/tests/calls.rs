@@ -354,3 +354,79 @@ fn a_cell_that_does_not_listen_only_stops_itself() {
     asking.join().unwrap();
     assert!(rig.join().is_err());
 }
+
+/// Loads a policy with a Cedar file of its own.
+fn bundle_with_cedar(cedar: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.toml");
+    std::fs::write(&file, POLICY.replace("[tools]", "[tools]\ncedar = [\"tools.cedar\"]")).unwrap();
+    std::fs::write(folder.path().join("tools.cedar"), cedar).unwrap();
+    stockade_policy::load(&file).unwrap_or_else(|e| panic!("{e}")).bundle().encode()
+}
+
+#[test]
+fn the_whole_denial_is_in_the_journal() {
+    let mut rig = Rig::running();
+    rig.call("workspace.read", json!({ "path": "secret/key" }));
+    rig.call_text("workspace.read", b"{");
+    rig.call("clock", json!({}));
+    let entries = rig.end();
+    let calls: Vec<_> = entries
+        .iter()
+        .filter_map(|e| match &e.record {
+            Record::Call(call) => Some(call),
+            _ => None,
+        })
+        .collect();
+    let denial = calls[0].denial.as_ref().unwrap();
+    assert_eq!(denial["layer"], "policy");
+    assert_eq!(denial["rule"], "fs.deny[0]");
+    assert_eq!(denial["origin"], json!({ "file": "test.toml", "line": 12 }));
+    assert_eq!(denial["object"], "@workspace/secret/key");
+    assert_eq!(denial["policy_digest"], json!(calls[0].policy_digest));
+    assert_eq!(denial["fixable"], true);
+    assert_eq!(denial["fix"], "remove or narrow fs.deny[0] at test.toml:12");
+    assert_eq!(
+        denial["fixes"],
+        json!([{ "key": "fs.deny[0]", "change": "remove or narrow", "file": "test.toml", "line": 12 }])
+    );
+    assert!(calls[0].reason.contains(denial["fix"].as_str().unwrap()), "{}", calls[0].reason);
+    let denial = calls[1].denial.as_ref().unwrap();
+    assert_eq!((&denial["layer"], &denial["fixable"]), (&json!("schema"), &json!(false)));
+    assert_eq!(calls[2].denial, None, "{:?}", calls[2]);
+}
+
+#[test]
+fn a_call_that_needs_an_approval_is_refused_by_that_layer() {
+    let bundle = bundle_with_cedar(
+        "@id(\"look\") forbid (principal, action == Action::\"workspace.write\", resource) unless { context.approved };",
+    );
+    let mut rig = Rig::running_bundle(&bundle);
+    let (status, body) = rig.call("workspace.write", json!({ "path": "a", "content": "x" }));
+    assert_eq!(status, Status::Denied);
+    assert_eq!(body["layer"], "approval");
+    assert_eq!(body["reason"], "the call needs an approval, and nobody can give one in this version");
+    assert!(!rig.workspace.join("a").exists());
+    let entries = rig.end();
+    let Record::Call(call) = &entries[1].record else { panic!() };
+    assert_eq!((call.decision.as_str(), call.layer.as_str()), ("deny", "approval"));
+    assert!(call.reason.contains("asked for by look (tools.cedar:1)"), "{}", call.reason);
+}
+
+#[test]
+fn rules_see_how_many_calls_there_were_and_what_time_it_is() {
+    let bundle = bundle_with_cedar(
+        "forbid (principal, action == Action::\"random\", resource) when { context.calls.minute >= 2 };\n\
+         forbid (principal, action == Action::\"clock\", resource)\n\
+         when { context.calls.minute_all != 4 || context.calls.total != 4 || context.calls.tool != 0 };\n\
+         forbid (principal, action, resource) when { context.now.unix < 1700000000 };",
+    );
+    let mut rig = Rig::running_bundle(&bundle);
+    for wanted in [Status::Ok, Status::Ok, Status::Denied] {
+        assert_eq!(rig.call("random", json!({ "length": 1 })).0, wanted);
+    }
+    // What is no tool's call is a call.
+    assert_eq!(rig.call("http.fetch", json!({})).0, Status::Denied);
+    assert_eq!(rig.call("clock", json!({})).0, Status::Ok);
+    rig.end();
+}

@@ -82,6 +82,7 @@ fn call(id: u64, tool: &str, args: Value) -> Record {
         reason: "log-triage.toml:12".into(),
         layer: "policy".into(),
         policy_digest: "1f".repeat(32),
+        denial: None,
     })
 }
 

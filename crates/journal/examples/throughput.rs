@@ -23,6 +23,7 @@ fn record(id: u64) -> Record {
         reason: "listed in [tools] allow, log-triage.toml:12".into(),
         layer: "policy".into(),
         policy_digest: "ab".repeat(32),
+        denial: None,
     })
 }
 

@@ -19,6 +19,8 @@ const TEXT: usize = 8 * 1024;
 const MESSAGE: usize = 32 * 1024;
 /// Lists of text, all items with their quotes and commas.
 const LIST: usize = 8 * 1024;
+/// `denial`.
+const DENIAL: usize = 12 * 1024;
 /// `enforcement`: long, and what a reader wants to see without opening another file.
 const ENFORCEMENT: usize = 32 * 1024;
 
@@ -58,7 +60,7 @@ pub(crate) fn fit(record: Record, store: &Store) -> Result<Record, JournalError>
             }))
         }
         Record::Call(call) => {
-            let Call { id, tool, args, effect, decision, mut rules, reason, layer, policy_digest } = call;
+            let Call { id, tool, args, effect, decision, mut rules, reason, layer, policy_digest, denial } = call;
             list(&mut rules);
             Record::Call(Call {
                 id,
@@ -70,6 +72,8 @@ pub(crate) fn fit(record: Record, store: &Store) -> Result<Record, JournalError>
                 reason: clip(reason, TEXT),
                 layer: clip(layer, NAME),
                 policy_digest: clip(policy_digest, NAME),
+                // `null` reads as no denial, and is written as none.
+                denial: denial.filter(|d| !d.is_null()).map(|d| value(d, DENIAL, store)).transpose()?,
             })
         }
         Record::Result(Outcome { id, status, body, micros }) => {

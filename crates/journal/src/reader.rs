@@ -201,7 +201,7 @@ impl Reader {
         let sorted = match &entry.record {
             Record::Start(start) => is_sorted(&start.enforcement),
             Record::Lifecycle { detail, .. } => is_sorted(detail),
-            Record::Call(call) => is_sorted_payload(&call.args),
+            Record::Call(call) => is_sorted_payload(&call.args) && call.denial.as_ref().is_none_or(is_sorted),
             Record::Result(outcome) => is_sorted_payload(&outcome.body),
             _ => true,
         };

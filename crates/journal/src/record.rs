@@ -106,10 +106,13 @@ pub struct Call {
     pub rules: Vec<String>,
     /// Why, with file and line.
     pub reason: String,
-    /// The layer that decided: `policy`, `schema`, `limit`.
+    /// The layer that decided: `policy`, `schema`, `limit`, `approval`.
     pub layer: String,
     /// SHA-256 of the resolved policy, hex.
     pub policy_digest: String,
+    /// All of a denial, as whoever decided made it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denial: Option<Value>,
 }
 
 /// What became of a call.

@@ -13,16 +13,17 @@ pub(crate) struct Reference<'a> {
     pub(crate) size: u64,
 }
 
-/// The blob that `record` names, if it names one.
-pub(crate) fn reference(record: &Record) -> Option<Reference<'_>> {
-    match record {
-        Record::Start(start) => of_member(start.enforcement.get("blob")?),
-        Record::Call(call) => of_payload(&call.args),
-        Record::Result(outcome) => of_payload(&outcome.body),
-        Record::Lifecycle { detail, .. } => of_value(detail),
-        Record::Recovered { cut_bytes, cut_sha256 } => Some(Reference { sha256: cut_sha256, size: *cut_bytes }),
-        Record::Syscall(_) | Record::Log { .. } => None,
-    }
+/// The blobs that `record` names.
+pub(crate) fn references(record: &Record) -> impl Iterator<Item = Reference<'_>> {
+    let two = match record {
+        Record::Start(start) => [start.enforcement.get("blob").and_then(of_member), None],
+        Record::Call(call) => [of_payload(&call.args), call.denial.as_ref().and_then(of_value)],
+        Record::Result(outcome) => [of_payload(&outcome.body), None],
+        Record::Lifecycle { detail, .. } => [of_value(detail), None],
+        Record::Recovered { cut_bytes, cut_sha256 } => [Some(Reference { sha256: cut_sha256, size: *cut_bytes }), None],
+        Record::Syscall(_) | Record::Log { .. } => [None, None],
+    };
+    two.into_iter().flatten()
 }
 
 fn of_payload(payload: &Payload) -> Option<Reference<'_>> {

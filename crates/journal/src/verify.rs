@@ -14,7 +14,7 @@ use crate::dir::{BLOBS, open_dir, open_file};
 use crate::error::{At, ReadError};
 use crate::hash::{hex, is_digest};
 use crate::reader::Reader;
-use crate::references::{Reference, reference};
+use crate::references::{Reference, references};
 
 /// Blobs that are remembered as checked; more than these may be hashed more than once.
 const REMEMBERED: usize = 65_536;
@@ -56,7 +56,7 @@ fn run(path: &Path, seen: Option<(u64, &str)>) -> Result<Verified, ReadError> {
             let expected = head.chars().take(64).collect();
             return Err(ReadError::Head { at: line.at, expected, found: hex(&line.hash) });
         }
-        if let Some(reference) = reference(&line.entry.record) {
+        for reference in references(&line.entry.record) {
             blobs.check(line.at, reference)?;
         }
     }

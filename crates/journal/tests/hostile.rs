@@ -41,6 +41,7 @@ fn filled(text: &str, value: &Value) -> Vec<Record> {
             reason: s(),
             layer: s(),
             policy_digest: s(),
+            denial: Some(value.clone()),
         }),
         Record::Result(Outcome { id: 0, status: s(), body: Payload::Inline(value.clone()), micros: u64::MAX }),
         Record::Syscall(Syscall {

@@ -55,7 +55,10 @@ impl std::fmt::Display for Fix {
         match (file, self.line) {
             (Some(file), Some(line)) => write!(f, "{} {} at {file}:{line}", self.change, self.key),
             (Some(file), None) if self.key == EXEC || self.key == EGRESS => write!(f, "{} to {file}", self.change),
-            (Some(file), None) => write!(f, "{} to {} in {file}", self.change, self.key),
+            (Some(file), None) if self.change.starts_with("add ") => {
+                write!(f, "{} to {} in {file}", self.change, self.key)
+            }
+            (Some(file), None) => write!(f, "{} {} in {file}", self.change, self.key),
             (None, _) => write!(f, "{} {}", self.change, self.key),
         }
     }

@@ -148,6 +148,7 @@ mod tests {
             "d6" => "version = 1\nid = 'd6'\nextends = ['preset:d7']",
             "d7" => "version = 1\nid = 'd7'\nextends = ['preset:d8']",
             "d8" => "version = 1\nid = 'd8'",
+            "old@1" | "old@2" => "version = 1\nid = 'old'",
             "broken" => "version = 1\nid = 'broken'\nlimts = 1",
             _ => return None,
         })
@@ -157,7 +158,11 @@ mod tests {
         let source =
             SourceText { name: "t.toml".into(), text: format!("version = 1\nid = 't'\nextends = [{extends}]") };
         let main = parse(&Arc::new(source)).unwrap();
-        let presets = Presets { names: vec!["plain", "left", "right"], text };
+        let all = [
+            "plain", "left", "right", "self", "a", "b", "deep", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "broken",
+            "old@1", "old@2",
+        ];
+        let presets = Presets { names: all.to_vec(), text };
         match layers(main, &presets) {
             Ok(layers) => Ok(layers.into_iter().map(|l| l.prefix).collect()),
             Err(errors) => {
@@ -170,6 +175,20 @@ mod tests {
     fn each_preset_applies_once_before_what_extends_it() {
         let order = resolve("'preset:left', 'preset:right'").unwrap();
         assert_eq!(order, ["preset:plain/", "preset:left/", "preset:right/", ""]);
+    }
+
+    #[test]
+    fn a_preset_without_a_version_is_the_newest() {
+        assert_eq!(resolve("'preset:old'").unwrap(), ["preset:old@2/", ""]);
+        assert_eq!(resolve("'preset:old@1'").unwrap(), ["preset:old@1/", ""]);
+        assert_eq!(
+            resolve("'preset:old@1', 'preset:old'").unwrap_err(),
+            ["t.toml: \"preset:old@2\" and \"preset:old@1\" are versions of one preset | stand on one of them"]
+        );
+        assert_eq!(
+            resolve("'preset:old@3'").unwrap_err(),
+            ["t.toml: there is no preset \"preset:old@3\" | did you mean \"preset:old@2\"?"]
+        );
     }
 
     #[test]
@@ -193,7 +212,10 @@ mod tests {
         );
         assert_eq!(
             first("'../other.toml'"),
-            "t.toml: \"../other.toml\" is not a preset | known: \"preset:plain\", \"preset:left\", \"preset:right\""
+            "t.toml: \"../other.toml\" is not a preset | known: \"preset:plain\", \"preset:left\", \"preset:right\", \
+             \"preset:self\", \"preset:a\", \"preset:b\", \"preset:deep\", \"preset:d1\", \"preset:d2\", \"preset:d3\", \
+             \"preset:d4\", \"preset:d5\", \"preset:d6\", \"preset:d7\", \"preset:d8\", \"preset:broken\", \
+             \"preset:old@1\", \"preset:old@2\""
         );
         assert_eq!(first("'preset:broken'"), "preset:broken: unknown key `limts` | did you mean `limits`?");
     }

@@ -75,6 +75,9 @@ pub struct Setup {
     pub plan_digest: String,
     /// SHA-256 of the component or of the program, hex.
     pub component_digest: String,
+    /// Name of the policy bundle that comes with this message (`stockade_policy::Bundle::name`). Bytes of
+    /// another name are refused.
+    pub policy_bundle: String,
     /// Canonical name of the workspace on the host, for the operator only.
     pub workspace: String,
 }

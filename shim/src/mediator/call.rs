@@ -1,11 +1,11 @@
 //! The way of a call: parse, validate, decide, record the intent, act, record the outcome, answer.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stockade_journal::{Call, Outcome, Payload, Record};
-use stockade_policy::{Denial, Effect, Grant, Tool, ToolCall, Verdict};
+use stockade_policy::{Denial, Effect, Facts, Fix, Grant, Tool, ToolCall, Verdict};
 use stockade_wire::control::ToSupervisor;
 use stockade_wire::frame::Status;
 
@@ -19,6 +19,9 @@ use crate::tools::{Inputs, perform};
 /// Calls over the policy's number that get records of their own; the rest is counted.
 const OVER_SHOWN: u64 = 16;
 
+/// What an agent is told whose call needs an approval.
+const NOBODY_TO_ASK: &str = "the call needs an approval, and nobody can give one in this version";
+
 /// Longest arguments in bytes; `workspace.write` of the largest content as base64 fits.
 const MAX_ARGS: usize = 2 * 1024 * 1024;
 
@@ -26,33 +29,33 @@ const MAX_ARGS: usize = 2 * 1024 * 1024;
 enum Decision {
     /// Do it.
     Granted(Grant, Inputs),
-    /// Don't; the record's fields and the agent's answer.
-    Refused { layer: &'static str, rules: Vec<String>, reason: String, answer: Answer },
+    /// Don't; what the record says and what the agent is answered.
+    Refused(Denial, Answer),
 }
 
 impl Mediator {
     /// Serves one call of the cell, up to its answer or, for `exec`, up to the launch.
     pub(super) fn call(&mut self, id: u64, tool: &str, text: &[u8]) -> Result<(), ShimError> {
         let begun = Instant::now();
-        let allowed = self.decisions.bundle().calls;
+        let allowed = self.decider.bundle().calls;
         if self.calls.decided >= allowed {
             return self.over_limit(id, tool, text, allowed);
         }
         self.calls.decided += 1;
         let args = bounded(text);
         let decision = match &args {
-            Ok(args) => self.decide(tool, args)?,
-            Err(problem) => invalid(problem),
+            Ok(args) => self.decide(tool, args, begun),
+            Err(problem) => self.invalid(tool, problem),
         };
+        self.rates.count(Tool::from_name(tool), begun);
         let args = args.unwrap_or_else(|_| digest(text));
         match decision {
-            Decision::Refused { layer, rules, reason, answer } => {
-                self.record_call(id, tool, args, "deny", rules, reason, layer)?;
+            Decision::Refused(denial, answer) => {
+                self.record_call(id, tool, args, Err(&denial))?;
                 self.answer(id, answer, begun)
             }
             Decision::Granted(grant, inputs) => {
-                let rules = grant.rules().to_vec();
-                self.record_call(id, tool, args, "allow", rules, grant.reason().to_owned(), "policy")?;
+                self.record_call(id, tool, args, Ok(&grant))?;
                 // From here on the intent of whatever changes something outlives a crash.
                 if grant.call().tool().effect() != Effect::Read {
                     self.ledger.commit()?;
@@ -66,41 +69,58 @@ impl Mediator {
         }
     }
 
-    fn decide(&mut self, tool: &str, args: &Value) -> Result<Decision, ShimError> {
-        let request = stockade_policy::Request { tool, args };
-        Ok(match self.decisions.decider()?.decide(&request) {
-            Verdict::Deny(denial) => refused(&denial),
+    fn decide(&mut self, tool: &str, args: &Value, now: Instant) -> Decision {
+        let facts = Facts {
+            approved: false,
+            // A clock before 1970 is told as 1970.
+            now: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            calls: self.rates.counts(Tool::from_name(tool), now),
+        };
+        match self.decider.decide(&stockade_policy::Request { tool, args, facts }) {
+            Verdict::Deny(denial) => refused(denial),
+            Verdict::Ask(question) => refused(question.refused(NOBODY_TO_ASK)),
             Verdict::Allow(grant) => match Inputs::of(grant.call(), args) {
                 Ok(inputs) => Decision::Granted(grant, inputs),
-                Err(problem) => invalid(&problem),
+                Err(problem) => self.invalid(tool, &problem),
             },
-        })
+        }
+    }
+
+    fn invalid(&self, tool: &str, problem: &str) -> Decision {
+        refused(Denial::of("schema", object(tool), problem.to_owned(), &self.decider.bundle().digest))
     }
 
     fn over_limit(&mut self, id: u64, tool: &str, text: &[u8], allowed: u64) -> Result<(), ShimError> {
         self.calls.over += 1;
         let reason = format!("limits.calls: this run has had its {allowed} calls");
         let answer = Answer::error(Status::Limit, "calls", &reason);
+        let raise = Fix {
+            key: "limits.calls".to_owned(),
+            change: "raise".to_owned(),
+            file: Some(self.decider.bundle().file.clone()),
+            line: None,
+        };
         if self.calls.over > OVER_SHOWN {
             // An agent that goes on asking fills a counter, not a disk.
             self.calls.over_unrecorded += 1;
             return self.reply(id, &answer);
         }
-        self.record_call(id, tool, digest(text), "deny", Vec::new(), reason, "limit")?;
+        let denial = Denial::of("limit", object(tool), reason, &self.decider.bundle().digest).fixed_by(vec![raise]);
+        self.record_call(id, tool, digest(text), Err(&denial))?;
         self.answer(id, answer, Instant::now())
     }
 
-    #[allow(clippy::too_many_arguments, reason = "they are the record's fields, each once")]
     fn record_call(
         &mut self,
         id: u64,
         tool: &str,
         args: Value,
-        decision: &str,
-        rules: Vec<String>,
-        reason: String,
-        layer: &str,
+        decided: Result<&Grant, &Denial>,
     ) -> Result<(), ShimError> {
+        let (decision, rules, reason, layer) = match decided {
+            Ok(grant) => ("allow", grant.rules().to_vec(), grant.reason().to_owned(), "policy"),
+            Err(denial) => ("deny", denial.rule.iter().cloned().collect(), denial.to_string(), denial.layer),
+        };
         // What an unknown tool would do is unknown: the widest class.
         let effect = Tool::from_name(tool).map_or("remote", |tool| tool.effect().name());
         self.ledger.append(Record::Call(Call {
@@ -112,7 +132,8 @@ impl Mediator {
             rules,
             reason,
             layer: layer.to_owned(),
-            policy_digest: self.decisions.bundle().digest.clone(),
+            policy_digest: self.decider.bundle().digest.clone(),
+            denial: decided.err().map(Denial::record),
         }))
     }
 
@@ -125,7 +146,7 @@ impl Mediator {
         timeout_ms: Option<u64>,
         begun: Instant,
     ) -> Result<(), ShimError> {
-        let bundle = self.decisions.bundle();
+        let bundle = self.decider.bundle();
         let rule = grant.exec().and_then(|exec| bundle.exec.iter().find(|rule| rule.id == exec));
         let Some(rule) = rule else {
             let answer = Answer::error(Status::Failed, "internal", "the grant names no command of the policy");
@@ -172,27 +193,18 @@ fn bounded(text: &[u8]) -> Result<Value, String> {
     parse(text).map_err(|e| format!("arguments are not JSON as it is taken here: {e}"))
 }
 
-fn invalid(problem: &str) -> Decision {
-    Decision::Refused {
-        layer: "schema",
-        rules: Vec::new(),
-        reason: problem.to_owned(),
-        answer: Answer::invalid(problem),
-    }
-}
-
-fn refused(denial: &Denial) -> Decision {
+fn refused(denial: Denial) -> Decision {
     let answer = match denial.layer {
         // What does not fit names no file, and is nothing a policy could change.
         "schema" => Answer::invalid(&denial.reason),
         _ => Answer { status: Status::Denied, body: denial.for_agent() },
     };
-    Decision::Refused {
-        layer: denial.layer,
-        rules: denial.rule.iter().cloned().collect(),
-        reason: denial.to_string(),
-        answer,
-    }
+    Decision::Refused(denial, answer)
+}
+
+/// A name that may be no tool's, as a denial's object.
+fn object(tool: &str) -> String {
+    tool.chars().take(128).collect()
 }
 
 /// What stands for arguments that were not taken: enough to recognise them.

@@ -11,18 +11,19 @@ use std::time::{Duration, Instant};
 use nix::poll::PollFlags;
 use serde_json::json;
 use stockade_journal::{JournalError, Record, Writer};
+use stockade_policy::Decider;
 use stockade_policy::bundle::MIN_JOURNAL;
 use stockade_wire::control::{CellId, RunEnd, Setup, ToSupervisor};
 
 use crate::channel::Channel;
 use crate::control::Control;
-use crate::decisions::Decisions;
 use crate::doors::{self, Doors};
 use crate::error::ShimError;
 use crate::exec::{Due, ToolRun};
 use crate::ledger::Ledger;
 use crate::logs::LogBudget;
 use crate::notify::{Fold, Watch};
+use crate::rates::Rates;
 use crate::workspace::Workspace;
 use wait::Source;
 
@@ -37,7 +38,7 @@ const CLOSED_PATIENCE: Duration = Duration::from_secs(5);
 struct Mediator {
     control: Control,
     ledger: Ledger,
-    decisions: Decisions,
+    decider: Decider,
     setup: Setup,
     workspace: Option<Workspace>,
     /// The wasm cell's channel while it is open.
@@ -50,6 +51,7 @@ struct Mediator {
     tool: Option<ToolRun>,
     next_cell: CellId,
     calls: Calls,
+    rates: Rates,
     /// The `start` record is durable and the supervisor knows.
     started: bool,
     /// The agent's cell must be gone by then.
@@ -87,6 +89,7 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
         }
         (other, _) => return Err(ShimError::Setup(format!("unknown kind {other:?}; known are wasm and native"))),
     }
+    let decider = Decider::new(&bundle).map_err(|e| ShimError::Setup(format!("policy bundle: {e}")))?;
     let workspace = doors.workspace.map(|root| Workspace::new(root, &bundle)).transpose();
     let workspace = workspace.map_err(ShimError::Setup)?;
     if workspace.is_none() && !setup.workspace.is_empty() {
@@ -101,14 +104,10 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
     let ledger = Ledger::new(Writer::create(doors.journal)?, bundle.journal);
     let logs = LogBudget::new(bundle.output);
     control.send(&ToSupervisor::Hello)?;
-    let mut decisions = Decisions::new(bundle);
-    if doors.cell.is_some() {
-        decisions.decider()?;
-    }
     let mediator = Mediator {
         control,
         ledger,
-        decisions,
+        decider,
         setup,
         workspace,
         channel: doors.cell.map(Channel::new),
@@ -119,6 +118,7 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
         tool: None,
         next_cell: 1,
         calls: Calls::default(),
+        rates: Rates::default(),
         started: false,
         condemned: None,
         closed: None,
@@ -148,11 +148,14 @@ impl Mediator {
                 Ok(None) => {}
                 Ok(Some(end)) => return Ok(end),
                 // The call that was to be announced does not happen.
-                Err(ShimError::Journal(full @ JournalError::Full { .. })) => self.journal_full(&full.to_string())?,
+                Err(ShimError::Journal(full @ JournalError::Full { .. })) => {
+                    let full = self.ledger.no_room(&full);
+                    self.journal_full(full)?;
+                }
                 Err(error) => return Err(error),
             }
             if let Some(full) = self.ledger.take_full() {
-                self.journal_full(&full)?;
+                self.journal_full(full)?;
             }
         }
     }
@@ -221,7 +224,7 @@ impl Mediator {
     }
 
     /// Ends the run: what cannot be recorded must not happen, and there is room only for its end.
-    fn journal_full(&mut self, full: &str) -> Result<(), ShimError> {
+    fn journal_full(&mut self, detail: String) -> Result<(), ShimError> {
         self.ledger.close();
         self.channel = None;
         self.closed = None;
@@ -231,7 +234,6 @@ impl Mediator {
         }
         self.condemned = Some(Instant::now() + KILL_PATIENCE);
         self.ledger.open()?;
-        let detail = format!("{full} (of limits.journal a part is kept for the last records)");
         self.ledger.lifecycle("killed", json!({ "reason": detail }))?;
         self.ledger.commit()?;
         if let Some(tool) = &self.tool {

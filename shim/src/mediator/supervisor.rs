@@ -76,7 +76,7 @@ impl Mediator {
         if self.channel.as_ref().is_some_and(|channel| !channel.protocol.is_ready()) {
             return Err(out_of_place("attested", "before the cell was ready"));
         }
-        let bundle = self.decisions.bundle();
+        let bundle = self.decider.bundle();
         let setup = &self.setup;
         let start = Start {
             version: VERSION,

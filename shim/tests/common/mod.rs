@@ -16,7 +16,7 @@ use nix::sys::stat::Mode;
 use nix::sys::time::{TimeVal, TimeValLike};
 use serde_json::{Value, json};
 use stockade_journal::{Entry, Reader, Record, verify};
-use stockade_policy::parse_policy;
+use stockade_policy::{Bundle, parse_policy};
 use stockade_shim::{Doors, ShimError, run};
 use stockade_wire::control::{MAX_MESSAGE, Reason, RunEnd, Setup, ToShim, ToSupervisor};
 use stockade_wire::frame::{self, FromCell, Level, Status, ToCell};
@@ -89,6 +89,7 @@ pub fn setup(kind: &str) -> Setup {
         task: vec!["do it".into()],
         plan_digest: "11".repeat(32),
         component_digest: "22".repeat(32),
+        policy_bundle: Bundle::name(&bundle(POLICY)),
         workspace: "/srv/work".into(),
     }
 }
@@ -121,6 +122,20 @@ impl Rig {
     }
 
     pub fn with_journal(kind: &str, policy: &str, dirs: TempDir, journal: PathBuf) -> Self {
+        Self::with_bundle(kind, &bundle(policy), dirs, journal)
+    }
+
+    /// A wasm run, under a bundle of its own, whose agent code runs.
+    pub fn running_bundle(bundle: &[u8]) -> Self {
+        let dirs = TempDir::new().unwrap();
+        let journal = dirs.path().join("journal");
+        std::fs::create_dir(&journal).unwrap();
+        let mut rig = Self::with_bundle("wasm", bundle, dirs, journal);
+        rig.start();
+        rig
+    }
+
+    pub fn with_bundle(kind: &str, bundle: &[u8], dirs: TempDir, journal: PathBuf) -> Self {
         let workspace = dirs.path().join("workspace");
         std::fs::create_dir_all(&workspace).unwrap();
         let (control, theirs) = pair(SockType::SeqPacket);
@@ -137,7 +152,8 @@ impl Rig {
             workspace: Some(directory(&workspace)),
         };
         let shim = std::thread::spawn(move || run(doors));
-        send(&control, &ToShim::Setup(setup(kind)), &[sealed(&bundle(policy)).as_fd()]);
+        let setup = Setup { policy_bundle: Bundle::name(bundle), ..setup(kind) };
+        send(&control, &ToShim::Setup(setup), &[sealed(bundle).as_fd()]);
         let rig = Self { control, cell, journal, workspace, next_id: 1, shim: Some(shim), _dirs: dirs };
         match rig.receive() {
             Some(ToSupervisor::Hello) => rig,

@@ -10,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use stockade_policy::Bundle;
 use stockade_wire::control::{Setup, ToShim, ToSupervisor};
 
 use crate::attest::{Moment, attest};
@@ -36,6 +37,7 @@ impl Talk<'_> {
     /// Tells the shim who the agent is and gives it the listener.
     pub(super) fn introduce(&mut self, agent: &Prepared) -> Result<(), RunError> {
         let request = &self.scene.request;
+        let bundle = request.policy.bundle().encode();
         let (kind, task, component_digest) = match agent {
             Prepared::Wasm { digest, task, .. } => ("wasm", task, digest),
             Prepared::Native { digest, argv } => ("native", argv, digest),
@@ -47,9 +49,10 @@ impl Talk<'_> {
             task: task.clone(),
             plan_digest: hex(&Sha256::digest(self.cell.newborn.plan.encode())),
             component_digest: component_digest.clone(),
+            policy_bundle: Bundle::name(&bundle),
             workspace: self.scene.workspace.as_ref().map(|w| w.name.to_string_lossy().into_owned()).unwrap_or_default(),
         });
-        let bundle = memfd::sealed("policy", &request.policy.bundle().encode())?;
+        let bundle = memfd::sealed("policy", &bundle)?;
         self.say(&setup, &[bundle.as_fd()])?;
         match self.next()? {
             ToSupervisor::Hello => {}

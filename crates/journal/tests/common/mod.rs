@@ -32,6 +32,7 @@ pub fn call(id: u64, args: Value) -> Record {
         reason: "listed in [tools] allow, line 12".into(),
         layer: "policy".into(),
         policy_digest: "ab".repeat(32),
+        denial: None,
     })
 }
 

@@ -27,7 +27,7 @@ entity Model;
 // When the call is decided: seconds since 1970-01-01T00:00:00Z, and of that the hour (0 to 23), the minute
 // (0 to 59) and the day of the week (1 for Monday to 7 for Sunday), all in UTC.
 type Now = { unix: Long, hour: Long, minute: Long, weekday: Long };
-// Calls of this run that were allowed before this one: all, those of the same tool, those of the same tool
+// Calls of this run that were decided before this one: all, those of the same tool, those of the same tool
 // in the last 60 seconds, all in the last 60 seconds.
 type Calls = { total: Long, tool: Long, minute: Long, minute_all: Long };
 

@@ -79,7 +79,7 @@ impl<'a> Section<'a> {
             }
         }
         for key in self.known.keys.iter().filter(|key| key.required && self.table.get(key.name).is_none()) {
-            let head = if self.known.name.is_empty() { "the file".to_owned() } else { format!("[[{}]]", self.known.name) };
+            let head = if self.known.name.is_empty() { "the policy".to_owned() } else { format!("[[{}]]", self.known.name) };
             let help = format!("add {} = {}", key.name, key.example);
             self.reader.report(Diagnostic::at(&self.place, format!("{head} has no `{}`", key.name)).help(help));
         }
@@ -212,20 +212,20 @@ impl<'a> Section<'a> {
 
     fn count_of(&self, key: &str, node: &Node, least: u64, most: u64) -> Option<Located<u64>> {
         let place = self.reader.place(node.span.clone());
+        let out_of_range = || {
+            let message = format!("`{}` is out of range", self.full(key));
+            self.report(&place, message, format!("allowed: {least} to {most}"));
+        };
         match &node.value {
             Value::Integer(number) => match u64::try_from(*number) {
-                Ok(value) if (least..=most).contains(&value) => return Some(Located { value, place }),
-                _ => self.report(
-                    &place,
-                    format!("`{}` is out of range", self.full(key)),
-                    format!("allowed: {least} to {most}"),
-                ),
+                Ok(value) if (least..=most).contains(&value) => return Some(Located { value, place: place.clone() }),
+                _ if least == most => {
+                    let message = format!("`{}` {number} is not known", self.full(key));
+                    self.report(&place, message, format!("this program reads {key} = {least}"));
+                }
+                _ => out_of_range(),
             },
-            Value::Number(text) if text.chars().all(|c| c.is_ascii_digit()) => self.report(
-                &place,
-                format!("`{}` is out of range", self.full(key)),
-                format!("allowed: {least} to {most}"),
-            ),
+            Value::Number(text) if text.chars().all(|c| c.is_ascii_digit()) => out_of_range(),
             _ => self.wrong_type(key, node, "a whole number"),
         }
         None

@@ -49,8 +49,8 @@ impl Value {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Text(_) => "string",
-            Self::Integer(_) => "whole number",
-            Self::Number(_) => "number",
+            Self::Integer(_) => "integer",
+            Self::Number(_) => "float",
             Self::Bool(_) => "boolean",
             Self::List(_) => "array",
             Self::Table(_) => "table",

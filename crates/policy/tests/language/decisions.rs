@@ -305,6 +305,6 @@ fn later_files_replace_numbers_and_add_to_lists() {
         "version = 1\nid = \"t\"\nextends = [\"preset:wasm-pure\"]\n[limits]\npids = 9\n[tools]\nallow = [\"workspace.list\"]\n[fs]\nread = [\"@workspace\"]",
     );
     assert_eq!((p.limits.pids, p.limits.files, p.limits.memory), (9, 32, 256 << 20));
-    assert_eq!(allowed(&p, "clock", json!({})).rules(), ["preset:wasm-pure/tools.allow[0]"]);
+    assert_eq!(allowed(&p, "clock", json!({})).rules(), ["preset:wasm-pure@1/tools.allow[0]"]);
     assert_eq!(allowed(&p, "workspace.list", json!({"path": "."})).rules(), ["tools.allow[0]"]);
 }

@@ -16,11 +16,11 @@ fn the_top_of_a_file_is_checked_too() {
         (
             "",
             &[
-                "1:1 the policy has no `version` | begin with: version = 1",
-                "1:1 the policy has no `id` | give it a name, as in: id = \"ci-agent\"",
+                "1:1 the policy has no `version` | add version = 1",
+                "1:1 the policy has no `id` | add id = \"ci-agent\"",
             ],
         ),
-        ("version = 2\nid = \"t\"", &["1:11 policy version 2 is not known | this program reads version = 1"]),
+        ("version = 2\nid = \"t\"", &["1:11 `version` 2 is not known | this program reads version = 1"]),
         ("version = \"1\"\nid = \"t\"", &["1:11 `version` must be a whole number, not a string"]),
         (
             "version = 1\nid = \"a/b\"",
@@ -50,11 +50,11 @@ fn the_top_of_a_file_is_checked_too() {
 
 #[test]
 fn a_limit_that_is_set_nowhere_is_named() {
-    let text = "version = 1\nid = \"t\"\n[limits]\nmemory = \"1MiB\"\ncpu = \"1%\"\npids = 1\nwall = \"1s\"\nfuel = 1\ntables = 0\noutput = \"0B\"\nfiles = 16\nfile_size = \"0B\"\n";
+    let text = "version = 1\nid = \"t\"\n[limits]\nmemory = \"1MiB\"\ncpu = \"1%\"\npids = 1\nwall = \"1s\"\nfuel = 1\ntables = 0\noutput = \"0B\"\nfiles = 16\nfile_size = \"0B\"\njournal = \"1MiB\"\n";
     assert_eq!(
         lines(&refuse(text)),
         [
-            "no `limits.calls` is set, and absent does not mean unlimited | add extends = [\"preset:base\"], or calls = 1000 to [limits]"
+            "no `limits.calls` is set, and absent does not mean unlimited | add extends = [\"preset:base@1\"], or calls = 1000 to [limits]"
         ]
     );
     let whole = crate::support::accept(&format!("{text}calls = 7\n"));
@@ -105,13 +105,14 @@ const CASES: &[(&str, &[&str])] = &[
     (
         "[[egress]]\nhost = \"x\"",
         &[
-            "4:3 `egress` is not enforced by this version | remove it: a policy that asks for what no layer enforces is refused",
+            "4:1 [[egress]] has no `id` | add id = \"gh-read\"",
+            "4:1 [[egress]] has no `methods`, and absent means deny | add methods = [\"GET\"], or methods = [\"*\"] for all",
         ],
     ),
     (
         "[mcp]",
         &[
-            "4:2 `mcp` is not enforced by this version | remove it: a policy that asks for what no layer enforces is refused",
+            "4:1 `mcp` must be an array of tables, not a table",
         ],
     ),
     (
@@ -138,7 +139,7 @@ const CASES: &[(&str, &[&str])] = &[
     (
         "[limits]\nio = 3",
         &[
-            "5:1 `limits.io` is not enforced by this version | remove it: a policy that asks for what no layer enforces is refused",
+            "5:1 unknown key `limits.io` | known here: memory, cpu, pids, wall, fuel, tables, output, files, file_size, calls, journal, io_read, io_write, calls_per_minute",
         ],
     ),
     (
@@ -161,11 +162,11 @@ const CASES: &[(&str, &[&str])] = &[
         &["5:8 `limits.wall` needs a unit | a time is a whole number and one of ms, s, m, h, d, as in \"10m\""],
     ),
     ("[limits]\npids = 0", &["5:8 `limits.pids` is out of range | allowed: 1 to 4194304"]),
-    ("[limits]\npids = -5", &["5:8 `limits.pids` is out of range | write a whole number from 0 to 2^64 - 1"]),
+    ("[limits]\npids = -5", &["5:8 `limits.pids` is out of range | allowed: 1 to 4194304"]),
     ("[limits]\npids = 5.5", &["5:8 `limits.pids` must be a whole number, not a float"]),
     (
         "[limits]\npids = 99999999999999999999999999",
-        &["5:8 `limits.pids` is out of range | write a whole number from 0 to 2^64 - 1"],
+        &["5:8 `limits.pids` is out of range | allowed: 1 to 4194304"],
     ),
     ("[limits]\npids = \"5\"", &["5:8 `limits.pids` must be a whole number, not a string"]),
     ("[fs]\nread = \"/usr\"", &["5:8 `fs.read` must be an array of strings, not a string"]),
@@ -229,19 +230,19 @@ const CASES: &[(&str, &[&str])] = &[
     (
         "[fs]\nwrite = [\"/tmp\"]",
         &[
-            "5:10 `fs.write` of a host path (/tmp) is not enforced by this version | only the workspace can be written: write = [\"@workspace\"]",
+            "5:10 `fs.write` of a host path (/tmp) is enforced by no layer | only the workspace can be written: write = [\"@workspace\"]",
         ],
     ),
     (
         "[fs]\nread = [\"/usr\"]\ndeny = [\"/usr/share\"]",
         &[
-            "6:9 `fs.deny[0]` cannot be enforced: Landlock has no exceptions beneath fs.read[0] (/usr) | /usr/share is denied if nothing above it is allowed: name what the agent may read instead of /usr",
+            "6:9 `fs.deny[0]` cannot be enforced: layer landlock knows no exceptions beneath fs.read[0] (/usr) | /usr/share is denied if nothing above it is allowed: name what the agent may read instead of /usr",
         ],
     ),
     (
         "[fs]\nexecute = [\"/usr\"]",
         &[
-            "5:1 `fs.execute` is not enforced by this version | remove it: a policy that asks for what no layer enforces is refused",
+            "5:12 `fs.execute[0]` cannot be reached: /usr may not be read | add it, or a directory above it, to fs.read",
         ],
     ),
     (
@@ -257,9 +258,9 @@ const CASES: &[(&str, &[&str])] = &[
     ("[env.set]\nA = \"x\\u0000\"", &["5:5 `env.set.A` has a control character | remove it"]),
     ("[env.set]\nA = 1", &["5:5 `env.set.A` must be a string, not an integer"]),
     (
-        "[env]\npass = [\"PATH\"]",
+        "[env]\npass = [\"LD_AUDIT\"]",
         &[
-            "5:1 `env.pass` is not enforced by this version | remove it: a policy that asks for what no layer enforces is refused",
+            "5:9 `env.pass`: LD_AUDIT changes what a program loads before it runs | remove it; pass what the agent needs by other names",
         ],
     ),
     (
@@ -269,19 +270,19 @@ const CASES: &[(&str, &[&str])] = &[
     (
         "[tools]\nallow = [\"shell\"]",
         &[
-            "5:10 there is no tool \"shell\" | known: workspace.read, workspace.write, workspace.list, workspace.stat, clock, random, exec; \"*\" means all of them",
+            "5:10 there is no tool \"shell\" | known: workspace.read, workspace.write, workspace.list, workspace.stat, clock, random, exec, mcp.SERVER.TOOL; \"*\" means all of them",
         ],
     ),
     (
-        "[tools]\nask = [\"exec\"]",
+        "[tools]\nask = [\"mcp.git.log\"]",
         &[
-            "5:1 `tools.ask` is not enforced by this version | remove it: a policy that asks for what no layer enforces is refused",
+            "5:8 there is no tool \"mcp.git.log\" | add an [[mcp]] with name = \"git\"",
         ],
     ),
     (
         "[tools]\ncedar = [\"x.cedar\"]",
         &[
-            "5:10 \"x.cedar\" cannot be read: this policy is not a file | save the policy, with the Cedar file beside it",
+            "5:10 \"x.cedar\" cannot be read: this policy is not a file | save the policy, with the file beside it",
         ],
     ),
     (
@@ -297,17 +298,17 @@ const CASES: &[(&str, &[&str])] = &[
     (
         "[[exec]]",
         &[
-            "4:1 [[exec]] has no `id` | give it a name, as in: id = \"git-log\"",
-            "4:1 [[exec]] has no `wall` | say how long one run may take, as in: wall = \"30s\"",
-            "4:1 [[exec]] has no `command` | name the program, as in: command = [\"/usr/bin/git\", \"log\"]",
+            "4:1 [[exec]] has no `id` | add id = \"git-log\"",
+            "4:1 [[exec]] has no `command` | add command = [\"/usr/bin/git\", \"log\"]",
+            "4:1 [[exec]] has no `wall` | add wall = \"30s\"",
         ],
     ),
     (
         "[[exec]]\nid = \"a b\"\ncommand = [\"git\"]\nwall = \"0s\"",
         &[
             "5:6 `exec.id` is not a name | use 1 to 64 of a-z A-Z 0-9 - _ . and begin with a letter or digit",
-            "6:12 `exec.command` must begin with an absolute, canonical path, not \"git\" | no shell and no PATH is consulted: write \"/usr/bin/git\"",
-            "7:8 `exec.wall` is out of range | allowed: 1ms to 24h",
+            "6:12 `exec.command` must begin with an absolute, canonical path, not \"git\" | no shell and no PATH is consulted: write [\"/usr/bin/git\", \"log\"]",
+            "7:8 `exec.wall` is out of range | allowed: 1ms to 1d",
         ],
     ),
     (
@@ -328,13 +329,13 @@ const CASES: &[(&str, &[&str])] = &[
     (
         "[[test]]",
         &[
-            "4:1 [[test]] has no `call` | name a tool, as in: call = \"workspace.read\"",
-            "4:1 [[test]] has no `expect` | write expect = \"allow\" or expect = \"deny\"",
+            "4:1 [[test]] has no `expect` | add expect = \"deny\"",
+            "4:1 [[test]] asks nothing | give it one of: call, path, host, syscall",
         ],
     ),
     (
         "[[test]]\ncall = \"clock\"\nexpect = \"maybe\"",
-        &["6:10 `test.expect` is \"maybe\" | write \"allow\" or \"deny\""],
+        &["6:10 `test.expect` is \"maybe\" | write \"allow\" or \"deny\" or \"ask\""],
     ),
     (
         "[[test]]\ncall = \"clock\"\nargs = { a = 1979-05-27 }\nexpect = \"deny\"",
@@ -345,7 +346,7 @@ const CASES: &[(&str, &[&str])] = &[
     (
         "[[test]]\ncall = \"clock\"\nexpect = \"allow\"",
         &[
-            "5:8 test failed: expected allow, but it is denied by policy (no rule): clock: tools.allow does not list clock; to allow it, add \"clock\" to tools.allow in t.toml | change the rule or the test",
+            "4:1 test failed: expected allow, but it is denied by policy (no rule): clock: tools.allow does not list clock; to allow it, add \"clock\" to tools.allow in t.toml | change the rule or the test",
         ],
     ),
 ];

@@ -36,8 +36,13 @@ fn a_good_file_is_read() {
     assert_eq!(policy.id, "t");
     // By way of a link to its directory, too: the link is ours.
     symlink(folder.path(), folder.path().join("here")).unwrap();
+    // One further down, so that what `..` leads to is this folder's own.
+    fs::create_dir(folder.path().join("deep")).unwrap();
+    symlink(folder.path().join("deep"), folder.path().join("down")).unwrap();
+    assert_eq!(load(&folder.path().join("down/../p.toml")).unwrap().digest, policy.digest);
+    symlink("/usr", folder.path().join("out")).unwrap();
     assert_eq!(
-        load(&folder.path().join("here/../p.toml")).unwrap_err().iter().count(),
+        load(&folder.path().join("out/../p.toml")).unwrap_err().iter().count(),
         1,
         "`..` is resolved, not removed"
     );

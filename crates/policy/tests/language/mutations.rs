@@ -6,7 +6,7 @@ use stockade_policy::{Decider, Facts, Request, parse_policy};
 const SEEDS: [&str; 3] = [
     include_str!("../../../../policies/examples/log-triage.toml"),
     include_str!("../../../../policies/examples/python.toml"),
-    include_str!("../../../../policies/presets/base.toml"),
+    include_str!("../../../../policies/presets/base@1.toml"),
 ];
 
 /// SplitMix64: the same mutations on every machine.

@@ -109,9 +109,7 @@ fn read<T>(
     let table = tree(source)?;
     let reader = Reader::new(Arc::clone(source));
     let top = Section::top(&reader, &table, language);
-    if let Some(version) = top.node("version").filter(|_| top.number("version").is_none()) {
-        top.report(&version.place, "this program reads version = 1", "use the version of stockade that it was written for");
-    }
+    top.number("version");
     let file = what(&top);
     let errors = reader.finish();
     if errors.is_empty() { Ok(file) } else { Err(errors) }

@@ -57,7 +57,8 @@ fn variable_name(section: &Section<'_>, key: &str, text: Located<String>) -> Opt
         let message = format!("\"{shown}\" is not a name of a variable");
         section.report(&text.place, message, "use letters, digits and _, and no = sign");
     } else if surprising(&text.value) {
-        let message = format!("`{}`: {shown} changes what a program loads before it runs", section.full(key));
+        let at = if key == "set" { format!("`env.set.{shown}`") } else { format!("`{}`: {shown}", section.full(key)) };
+        let message = format!("{at} changes what a program loads before it runs");
         section.report(&text.place, message, "remove it; pass what the agent needs by other names");
     } else {
         return Some(text);
