@@ -18,7 +18,7 @@ use stockade_tests::host::Programs;
 
 use crate::rig::{Rig, list};
 
-const TEXT: &str = "# the owner's\n";
+const TEXT: &str = "version = 1 # and nothing that the loader would narrow\n";
 /// Room for what the test's policies ask.
 const MEMORY: u64 = 1 << 30;
 
@@ -102,8 +102,9 @@ fn a_plan_over_the_ceiling_is_refused_and_named() {
         rig.clean(key.name());
     }
     // What a policy adds to the filter has to be listed.
-    let mut with = Command::new(Programs::find().path("stockade-run-with"));
-    with.arg(r#"{"syscalls": [["ioprio_set", "allow"]]}"#).args(run.get_args());
+    let added = "[[syscalls.add]]\nnames = [\"ioprio_set\"]\naction = \"allow\"\nwhy = \"a test of it\"\n";
+    let mut with = rig.command(&rig.native_policy(added));
+    with.args(["--", "/usr/bin/true"]);
     rig.end(&mut under(&rig, &fits.encode(), PUT, &with)).expect("a syscall", 10, &["syscalls", "251", "none"]);
     let listed = Ceiling { syscalls: Some(vec![251]), ..fits };
     rig.end(&mut under(&rig, &listed.encode(), PUT, &with)).expect("a listed syscall", 0, &["finished"]);

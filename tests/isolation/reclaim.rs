@@ -178,7 +178,7 @@ fn a_supervisor_killed_at_any_moment_leaves_nothing() {
     kill_at_random(&rig, "kill -9 of stockade, wasm", 100, &wasm, &|r| Victim::Stockade.kill(r));
     // One command after the other, each in a cell of its own.
     let policy = rig.wasm_policy(concat!(
-        "[limits]\npids = 32\n[tools]\nallow = [\"exec\"]\n[fs]\nread = [\"/usr\", \"/etc/ld.so.cache\", \"@workspace\"]\n",
+        "[limits]\npids = 32\n[tools]\nallow = [\"exec\"]\n[fs]\nread = [\"/usr\", \"/etc/ld.so.cache\", \"@workspace\"]\nexecute = [\"/usr\"]\n",
         "[[exec]]\nid = \"sh\"\ncommand = [\"/usr/bin/sh\"]\nwall = \"1h\"\n"
     ));
     let component = rig.component("tools", &caller("exec", r#"{"argv":["/usr/bin/sh","-c","setsid sleep 1000 &"]}"#));

@@ -1,5 +1,8 @@
 //! A policy to start from.
 
+use crate::load::parse_policy;
+use crate::model::FsRule;
+use crate::path::PathRule;
 use crate::language::{Key, Kind, POLICY, Section};
 use crate::presets::{preset, preset_names};
 use std::fmt::Write as _;
@@ -18,7 +21,7 @@ pub fn starter(name: &str, id: &str) -> Option<String> {
          version = 1\nid      = \"{id}\"\n\n# preset:{full}:\n{}\nextends = [\"preset:{full}\"]\n\n",
         about.join("\n").replace("# ", "#   "),
     );
-    text.push_str(BODY);
+    text.push_str(&body(full));
     for section in POLICY.all().into_iter().filter(|section| SHOWN.contains(&section.name)) {
         shown(section, &mut text);
     }
@@ -26,7 +29,7 @@ pub fn starter(name: &str, id: &str) -> Option<String> {
 }
 
 /// What every agent needs an answer to.
-const BODY: &str = "\
+const FILES: &str = "\
 [fs]
 # Trees the agent may read, write, start programs from; and what nobody may touch.
 # `@workspace` is the folder that a run is given.
@@ -41,22 +44,47 @@ allow = [\"workspace.read\", \"workspace.list\", \"workspace.stat\", \"workspace
 # ask   = [\"workspace.write\"]     # only with a person's approval
 # cedar = [\"tools.cedar\"]         # rules of your own, beside this file
 
+";
+
+const TESTS: &str = "\
 # What must hold; run whenever the policy is loaded.
 [[test]]
 call   = \"workspace.write\"
 args   = { path = \"out/report.md\", content = \"\" }
 expect = \"allow\"
 
+";
+
+const NOT_TOLD: &str = "\
 [[test]]
 call   = \"workspace.write\"
 args   = { path = \"notes.md\", content = \"\" }
 expect = \"deny\"
 reason = \"only out/ is the agent's to write\"
 
+";
+
+const REST: &str = "\
 [[test]]
 path   = \"/etc/shadow\"
 expect = \"deny\"
 ";
+
+/// For a preset that has the agent write all of its workspace nothing is added, and the opposite is not tested.
+fn body(preset: &str) -> String {
+    let alone = format!("version = 1\nid = \"starter\"\nextends = [\"preset:{preset}\"]\n");
+    let whole = |rule: &FsRule| matches!(&rule.path, PathRule::Workspace(path) if path.is_empty());
+    let writes_all = parse_policy("starter", &alone).is_ok_and(|policy| policy.fs.write.iter().any(whole));
+    if !writes_all {
+        return format!("{FILES}{TESTS}{NOT_TOLD}{REST}");
+    }
+    let commented = |line: &str| {
+        let entry = line.split_once(" = ").is_some_and(|(key, _)| ["read", "write", "allow"].contains(&key.trim_end()));
+        if entry { format!("# {line}\n") } else { format!("{line}\n") }
+    };
+    let files: String = FILES.lines().map(commented).collect();
+    format!("{files}{TESTS}{REST}")
+}
 
 /// A section as comments, with each key's meaning and an example.
 fn shown(section: &Section, text: &mut String) {
