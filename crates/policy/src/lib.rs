@@ -35,6 +35,8 @@ pub mod native;
 mod path;
 mod places;
 mod presets;
+#[doc(hidden)]
+pub mod reference;
 mod refusal;
 mod ruling;
 mod resolve;

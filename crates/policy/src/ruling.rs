@@ -159,6 +159,7 @@ impl<'p> Judge<'p> {
             id: server.unwrap_or(action),
             object: action,
             args: cedar_policy_core::ast::Value::empty_record(None),
+            argv: &[],
             rule: None,
         };
         self.judged(&asked, &Facts::default())
@@ -184,6 +185,7 @@ impl<'p> Judge<'p> {
             id: name,
             object: &action,
             args,
+            argv: &[],
             rule: None,
         };
         self.judged(&asked, facts)
@@ -220,6 +222,7 @@ impl<'p> Judge<'p> {
             id: model,
             object: model,
             args: chat_args(model, most),
+            argv: &[],
             rule: Some(endpoint),
         };
         self.judged(&asked, facts)
@@ -256,6 +259,7 @@ impl<'p> Judge<'p> {
             id: &id,
             object: &object,
             args,
+            argv: &[],
             rule: rule.map(|rule| rule.id.as_str()),
         };
         self.judged(&asked, &Facts::default())

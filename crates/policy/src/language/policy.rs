@@ -11,11 +11,11 @@ pub(super) const LONG: u64 = i64::MAX as u64;
 /// A policy.
 pub static POLICY: Section = Section {
     name: "",
-    about: "One file, TOML or the equivalent JSON (by the ending `.json`). What it does not say is denied; a key that is \
-            not in this reference is an error.",
+    about: "One file, TOML or, if its name ends in `.json`, the equivalent JSON. What it does not say is denied; a key that \
+            is not in this reference is an error.",
     keys: &[
-        needed("version", Kind::Count(1, 1), "", "1", "Version of the language."),
-        needed("id", Kind::Name, "", "\"ci-agent\"", "Name in records."),
+        needed("version", Kind::Count(1, 1), "", "1", "The version of the language."),
+        needed("id", Kind::Name, "", "\"ci-agent\"", "The name in records."),
         key(
             "seal", Kind::Text, "load", "the file may change without notice", "\"sha256:…\"",
             "Digest of the file without this line and of its Cedar and schema files, as `stockade policy seal FILE` writes \
@@ -45,7 +45,7 @@ pub static POLICY: Section = Section {
 
 static REQUIRE: Section = Section {
     name: "require",
-    about: "What the host must enforce. Every layer, unless this names one that may be missing.",
+    about: "Which layers may be missing. Without this section the host must have every one.",
     keys: &[key(
         "degrade_ok", Kind::Strings, "launch", "every layer must be there", "[\"landlock.net\"]",
         "Layers that an older kernel may lack: `landlock.truncate` (Landlock ABI 3), `landlock.net` (4), \
@@ -56,8 +56,8 @@ static REQUIRE: Section = Section {
 /// Defaults are those of `preset:base`; a policy without a preset must set what is not optional.
 static LIMITS: Section = Section {
     name: "limits",
-    about: "Ceilings of one run. Each must be set, by the file or by a preset (`preset:base` sets all that are not marked \
-            optional): absent does not mean unlimited.",
+    about: "The most that one run may use. Each must be set, by the file or by a preset (`preset:base@1` sets all that are \
+            not marked optional): absent does not mean unlimited.",
     keys: &[
         key("memory", Kind::Size(MIB, 64 * TIB), "cgroup", MUST, "\"256MiB\"",
             "Memory of every kind, of all processes of the cell together."),
@@ -73,10 +73,10 @@ static LIMITS: Section = Section {
         key("calls", Kind::Count(0, LONG), "shim", MUST, "1000", "Tool calls in one run."),
         key("journal", Kind::Size(crate::bundle::MIN_JOURNAL, 64 * TIB), "shim", MUST, "\"256MiB\"",
             "The run's journal with its blobs. A run that would write more ends."),
-        key("io_read", Kind::Rate(4096, 64 * TIB), "cgroup", "optional: no ceiling", "\"50MiB/s\"",
-            "Reading from the workspace's block device. Needs cgroup v2 with the io controller."),
-        key("io_write", Kind::Rate(4096, 64 * TIB), "cgroup", "optional: no ceiling", "\"20MiB/s\"",
-            "Writing to it. Needs the same."),
+        key("io_read", Kind::Rate(4096, 64 * TIB), "cgroup", "optional: no limit", "\"50MiB/s\"",
+            "Reading from the workspace's disk, all processes together. Needs cgroup v2 with the io controller and a real disk."),
+        key("io_write", Kind::Rate(4096, 64 * TIB), "cgroup", "optional: no limit", "\"20MiB/s\"",
+            "Writing to the workspace's disk. Needs the same."),
         key("calls_per_minute", Kind::Counts(0, LONG), "Cedar", "optional: `limits.calls` alone", "{ \"workspace.write\" = 60 }",
             "Calls of a tool in any 60 seconds; `\"*\"` is all tools together."),
     ],
@@ -87,7 +87,8 @@ static FS: Section = Section {
     name: "fs",
     about: "Paths: absolute on the host, or `@workspace` and beneath. A native program meets them as mounts and Landlock \
             rules, a tool call as a decision. A path is canonical: no `.`, `..`, doubled or trailing slash. On the host it \
-            must not lead through a symbolic link to what is not allowed itself.",
+            must not lead through a symbolic link to what is not allowed itself. What a native cell is given must exist when \
+            its run begins.",
     keys: &[
         key("read", Kind::Paths, "mounts, Landlock, Cedar", "nothing", "[\"/usr\", \"@workspace\"]",
             "Trees and files that may be read."),
@@ -107,10 +108,10 @@ static FS: Section = Section {
 
 static ENV: Section = Section {
     name: "env",
-    about: "The whole environment of the agent. Variables that change what a program loads before it runs (`LD_*`, \
+    about: "The agent's whole environment: nothing else is passed on. Variables that change what a program loads before it runs (`LD_*`, \
             `GLIBC_TUNABLES`, `BASH_ENV`, …) and Stockade's own are refused.",
     keys: &[
-        key("set", Kind::Map, "launch", "nothing", "{ LANG = \"C.UTF-8\" }", "Variables and their values. No secrets: they would be in the plan and the journal's digests."),
+        key("set", Kind::Map, "launch", "nothing", "{ LANG = \"C.UTF-8\" }", "Variables and their values. No secrets: whoever can read the policy can read them, and the agent can too."),
         key("pass", Kind::Strings, "launch", "nothing", "[\"TZ\"]",
             "Names of variables that are passed on from whoever starts the run; an absent one stays absent."),
     ],
@@ -122,7 +123,7 @@ static TOOLS: Section = Section {
             `allow`. Tools of MCP servers are `mcp.SERVER.TOOL`, all of a server's `mcp.SERVER.*`.",
     keys: &[
         key("allow", Kind::Tools, "Cedar", "nothing", "[\"workspace.read\"]", "Tools that may be called. `\"*\"` is all of them and must be written."),
-        key("deny", Kind::Tools, "Cedar", "nothing", "[\"exec\"]", "Tools that may not, whatever else allows them."),
+        key("deny", Kind::Tools, "Cedar", "nothing", "[\"exec\"]", "Tools that may not be called, whatever else allows them."),
         key("ask", Kind::Tools, "Cedar, shim", "nothing", "[\"workspace.write\"]",
             "Tools that need a person's approval for each call. A tool listed here need not be in `allow`. This version has \
              no queue of approvals: such a call is denied, and the record says why."),
@@ -134,12 +135,13 @@ static TOOLS: Section = Section {
 
 static EXEC: Section = Section {
     name: "exec",
-    about: "A command that the `exec` tool may run, in a native cell of its own. The tool must be listed in `tools` too.",
+    about: "A command that the `exec` tool may run, in a native cell of its own. `exec` must be in `tools.allow` or `tools.ask` too, and the \
+            program starts only if it lies in `fs.execute`.",
     keys: &[
-        needed("id", Kind::Name, "", "\"git-log\"", "Name in records."),
+        needed("id", Kind::Name, "", "\"git-log\"", "The name in records."),
         needed("command", Kind::Strings, "Cedar, supervisor", "[\"/usr/bin/git\", \"log\"]",
             "The absolute program, then the arguments that every call must begin with."),
-        needed("wall", Kind::Time(1, DAY), "supervisor", "\"30s\"", "The longest run."),
+        needed("wall", Kind::Time(1, DAY), "supervisor", "\"30s\"", "The longest that one run of it may take."),
         key("reason", Kind::Text, "", "none", "\"history for the summary\"", "Why; shown with decisions."),
     ],
 };
@@ -149,11 +151,11 @@ static EGRESS: Section = Section {
     about: "A place outside that may be reached by name. Decided, tested and explained by this version; no part of it opens \
             connections yet, so `stockade run` refuses a policy that has one.",
     keys: &[
-        needed("id", Kind::Name, "", "\"gh-read\"", "Name in records."),
+        needed("id", Kind::Name, "", "\"gh-read\"", "The name in records."),
         needed("host", Kind::Text, "Cedar", "\"api.github.com\"",
-            "A host in its canonical spelling, `*.example.com` (any name below it, not itself), an IP address, or `*`."),
+            "A host in its canonical spelling, `*.example.com` (every name below it, not itself), an IP address, a network of them (`10.0.0.0/8`), or `*` (every name, no address)."),
         key("scheme", Kind::Choice(&["https", "http", "tcp"]), "Cedar", "`https`", "\"https\"",
-            "What is spoken. Only of `http` and `https` can methods and paths be seen."),
+            "What is spoken. Methods and paths can be seen only of `http` and `https`."),
         key("port", Kind::Ports, "Cedar", "443 for https, 80 for http; tcp must say", "443", "The port, or several."),
         key("methods", Kind::Strings, "Cedar", "nothing; http and https must say", "[\"GET\", \"HEAD\"]", "HTTP methods (RFC 9110), or `\"*\"`."),
         key("paths", Kind::Strings, "Cedar", "every path", "[\"/repos\"]", "Prefixes of URL paths, by whole segments."),
@@ -166,7 +168,7 @@ static SOCKETS: Section = Section {
     name: "sockets",
     about: "Unix sockets of the host that a native program may connect to. Until a kernel's Landlock gates them (ABI 9) no \
             layer can tell one from another, so a policy that names one is refused on such a host, and by this version on every host.",
-    keys: &[key("unix", Kind::Strings, "Landlock", "nothing", "[\"/run/postgresql/.s.PGSQL.5432\"]", "Absolute path names.")],
+    keys: &[key("unix", Kind::Strings, "Landlock", "nothing", "[\"/run/postgresql/.s.PGSQL.5432\"]", "Sockets by their absolute paths.")],
 };
 
 static MCP: Section = Section {
@@ -214,7 +216,7 @@ static SECRET: Section = Section {
 static APPROVALS: Section = Section {
     name: "approvals",
     about: "How a person's approval is taken, for `tools.ask` and for Cedar policies that read `context.approved`.",
-    keys: &[key("expires", Kind::Time(1000, 30 * DAY), "shim", "`10m`", "\"10m\"", "How long a call waits. Silence denies.")],
+    keys: &[key("expires", Kind::Time(1000, 30 * DAY), "shim", "`10m`", "\"10m\"", "How long a call waits for an answer; none is a denial.")],
 };
 
 static SYSCALLS: Section = Section {
@@ -263,9 +265,10 @@ static TEST: Section = Section {
 /// A file of tests alone, for `stockade policy test --tests`.
 pub static TESTS: Section = Section {
     name: "",
-    about: "A file of tests alone.",
+    about: "A file of tests alone: rules of the house that many policies must keep (`stockade policy test FILE --tests TESTS`). It \
+            has the `[[test]]` of a policy.",
     keys: &[
-        needed("version", Kind::Count(1, 1), "", "1", "Version of the language."),
+        needed("version", Kind::Count(1, 1), "", "1", "The version of the language."),
         key("test", Kind::Tables(&TEST), "", "", "", ""),
     ],
 };

@@ -29,14 +29,18 @@ fn bracketed(file: &'static Section, section: &Section) -> String {
 }
 
 fn row(key: &Key) -> String {
-    let value = format!("{}, as `{}`", value(key.kind), key.example.replace('|', "\\|"));
+    let mut value = value(key.kind);
+    // What may be written is said whole already.
+    if !matches!(key.kind, Kind::Choice(_) | Kind::Bool | Kind::Count(1, 1)) {
+        let _ = write!(value, ", as `{}`", key.example.replace('|', "\\|"));
+    }
     format!("| `{}` | {value} | {} | {} | {} |", key.name, key.default, key.layer, key.meaning)
 }
 
 fn value(kind: Kind) -> String {
     let range = |unit: units::Unit, least, most| format!("{}, {} to {}", unit.what, unit.show(least), unit.show(most));
     match kind {
-        Kind::Count(least, most) if least == most => format!("{least}"),
+        Kind::Count(least, most) if least == most => format!("`{least}`"),
         Kind::Count(least, most) => format!("whole number, {least} to {most}"),
         Kind::Size(least, most) => range(units::SIZE, least, most),
         Kind::Rate(least, most) => range(units::RATE, least, most),

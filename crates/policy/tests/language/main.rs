@@ -7,5 +7,6 @@ mod diagnostics;
 mod files;
 mod moments;
 mod mutations;
+mod reference;
 mod shipped;
 mod support;

@@ -1,0 +1,6 @@
+//! The comparison of two policies against what they decide.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../made/mod.rs"]
+mod made;
+mod soundness;
