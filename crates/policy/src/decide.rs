@@ -141,6 +141,7 @@ impl Decider {
     ///
     /// # Errors
     /// The denial it comes to otherwise.
+    #[allow(clippy::result_large_err, reason = "once for each approval that a person gives")]
     pub fn approve(&self, question: Question, approval: &Approval) -> Result<Grant, crate::Denial> {
         if question.grant.policy_digest != self.bundle.digest {
             return Err(question.refused("the call was asked about under another policy"));

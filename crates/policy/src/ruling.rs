@@ -441,11 +441,10 @@ impl Decider {
 }
 
 fn covers(rule: &EgressRule, to: &Endpoint, http: Option<(bool, &Method, &UrlPath)>) -> bool {
-    let spoken = match (rule.scheme, http) {
-        (Scheme::Tcp, None) => true,
-        (Scheme::Https, Some((true, ..))) | (Scheme::Http, Some((false, ..))) => true,
-        _ => false,
-    };
+    let spoken = matches!(
+        (rule.scheme, http),
+        (Scheme::Tcp, None) | (Scheme::Https, Some((true, ..))) | (Scheme::Http, Some((false, ..)))
+    );
     let asked = match http {
         Some((_, method, path)) => {
             rule.methods.as_ref().is_none_or(|methods| methods.contains(method))
