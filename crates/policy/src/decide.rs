@@ -103,12 +103,12 @@ impl Decider {
     ///
     /// # Errors
     /// The denial it comes to otherwise.
-    pub fn approve(&self, question: Question, approval: &Approval) -> Result<Grant, Denial> {
+    pub fn approve(&self, question: Question, approval: &Approval) -> Result<Grant, Box<Denial>> {
         if question.grant.policy_digest != self.bundle.digest {
-            return Err(question.refused("the call was asked about under another policy"));
+            return Err(Box::new(question.refused("the call was asked about under another policy")));
         }
         if question.hash != approval.hash {
-            return Err(question.refused("the approval is for another action"));
+            return Err(Box::new(question.refused("the approval is for another action")));
         }
         Ok(question.grant)
     }
