@@ -6,6 +6,7 @@
 use crate::bundle::Bundle;
 use crate::cedar::CompileError;
 use crate::code::Names;
+use crate::denial::Denial;
 use crate::context::{approved, context, tool_args, with_argv};
 use crate::engine::{Costly, Engine, Outcome, Query, Record, Resource};
 use crate::facts::Facts;
@@ -141,12 +142,12 @@ impl Decider {
     ///
     /// # Errors
     /// The denial it comes to otherwise.
-    pub fn approve(&self, question: Question, approval: &Approval) -> Result<Grant, crate::Denial> {
+    pub fn approve(&self, question: Question, approval: &Approval) -> Result<Grant, Box<Denial>> {
         if question.grant.policy_digest != self.bundle.digest {
-            return Err(question.refused("the call was asked about under another policy"));
+            return Err(Box::new(question.refused("the call was asked about under another policy")));
         }
         if question.hash != approval.hash {
-            return Err(question.refused("the approval is for another action"));
+            return Err(Box::new(question.refused("the approval is for another action")));
         }
         Ok(question.grant)
     }
