@@ -87,7 +87,8 @@ static FS: Section = Section {
     name: "fs",
     about: "Paths: absolute on the host, or `@workspace` and beneath. A native program meets them as mounts and Landlock \
             rules, a tool call as a decision. A path is canonical: no `.`, `..`, doubled or trailing slash. On the host it \
-            must not lead through a symbolic link to what is not allowed itself.",
+            must not lead through a symbolic link to what is not allowed itself. What a native cell is given must exist when \
+            its run begins.",
     keys: &[
         key("read", Kind::Paths, "mounts, Landlock, Cedar", "nothing", "[\"/usr\", \"@workspace\"]",
             "Trees and files that may be read."),
@@ -135,7 +136,7 @@ static TOOLS: Section = Section {
 static EXEC: Section = Section {
     name: "exec",
     about: "A command that the `exec` tool may run, in a native cell of its own. `exec` must be in `tools.allow` or `tools.ask` too, and the \
-            program in `fs.execute`.",
+            program starts only if it lies in `fs.execute`.",
     keys: &[
         needed("id", Kind::Name, "", "\"git-log\"", "The name in records."),
         needed("command", Kind::Strings, "Cedar, supervisor", "[\"/usr/bin/git\", \"log\"]",
@@ -152,7 +153,7 @@ static EGRESS: Section = Section {
     keys: &[
         needed("id", Kind::Name, "", "\"gh-read\"", "The name in records."),
         needed("host", Kind::Text, "Cedar", "\"api.github.com\"",
-            "A host in its canonical spelling, `*.example.com` (every name below it, not itself), an IP address, or `*`."),
+            "A host in its canonical spelling, `*.example.com` (every name below it, not itself), an IP address, a network of them (`10.0.0.0/8`), or `*` (every name, no address)."),
         key("scheme", Kind::Choice(&["https", "http", "tcp"]), "Cedar", "`https`", "\"https\"",
             "What is spoken. Methods and paths can be seen only of `http` and `https`."),
         key("port", Kind::Ports, "Cedar", "443 for https, 80 for http; tcp must say", "443", "The port, or several."),
