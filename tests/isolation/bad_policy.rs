@@ -74,7 +74,7 @@ fn a_policy_that_makes_no_sense_is_refused() {
         (
             "a test that fails",
             b"version = 1\nid = \"a\"\nextends = [\"preset:base@1\"]\n[[test]]\ncall = \"clock\"\nexpect = \"allow\"\n",
-            &["bad.toml:5", "test failed"],
+            &["bad.toml:4", "test failed"],
         ),
     ];
     for (what, content, says) in cases {

@@ -68,6 +68,7 @@ fn under(rig: &Rig, compiled: &[u8], setup: &str, command: &Command) -> Command 
 }
 
 const PUT: &str = "cp \"$1\" /etc/stockade/ceiling.bin; cp \"$2\" /etc/stockade/ceiling.toml";
+const ALONE: &str = "cp \"$1\" /etc/stockade/ceiling.bin";
 
 #[test]
 fn a_plan_over_the_ceiling_is_refused_and_named() {
@@ -125,8 +126,11 @@ fn a_ceiling_that_cannot_be_trusted_lets_nothing_run() {
         ("a link", "cp \"$1\" /etc/stockade/x; ln -s x /etc/stockade/ceiling.bin".to_owned(), "ceiling.bin"),
         ("a folder", "mkdir /etc/stockade/ceiling.bin".to_owned(), "owned by root"),
         ("a pipe", "mkfifo /etc/stockade/ceiling.bin".to_owned(), "owned by root"),
-        ("somebody's folder", format!("{PUT}; chown 65534 /etc/stockade"), "owned by root"),
-        ("a folder for all", format!("{PUT}; chmod 0777 /etc/stockade"), "owned by root"),
+        // The loader reads the text before the launcher reads what was made of it.
+        ("somebody's folder", format!("{PUT}; chown 65534 /etc/stockade"), "belongs to uid 65534"),
+        ("a folder for all", format!("{PUT}; chmod 0777 /etc/stockade"), "/etc/stockade is writable"),
+        ("somebody's folder, no text", format!("{ALONE}; chown 65534 /etc/stockade"), "owned by root"),
+        ("a folder for all, no text", format!("{ALONE}; chmod 0777 /etc/stockade"), "owned by root"),
         ("nothing in a folder for all", "chmod 0777 /etc/stockade".to_owned(), "owned by root"),
         ("garbage", "echo garbage > /etc/stockade/ceiling.bin".to_owned(), "another kind or version"),
         ("an empty file", ": > /etc/stockade/ceiling.bin".to_owned(), "end inside"),
@@ -140,7 +144,7 @@ fn a_ceiling_that_cannot_be_trusted_lets_nothing_run() {
         rig.clean(what);
     }
     // Neither text nor ceiling, or a ceiling without its text: as before, and as it says.
-    for setup in ["", "cp \"$1\" /etc/stockade/ceiling.bin"] {
+    for setup in ["", ALONE] {
         rig.end(&mut under(&rig, &bytes, setup, &run)).expect(setup, 0, &["finished"]);
     }
     rig.clean("ceilings");

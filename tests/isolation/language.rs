@@ -179,7 +179,7 @@ print(tried(os.sched_setscheduler, 0, os.SCHED_BATCH, os.sched_param(0)), tried(
         [("mount", "mounts"), ("socket", "arguments"), ("sync", "has the shim refuse it"), ("read", "allows it")]
     {
         let ran = rig.python(&rig.native_policy(&added(&[name], "allow")), "pass");
-        ran.expect(name, 10, &["syscalls", name, why]);
+        ran.expect(name, 10, &["layer seccomp", "cannot be added", name, why]);
     }
     let component = rig.component("agent", &body(NOTHING));
     let wasm = rig.wasm_policy(&added(&["ioprio_set"], "allow"));

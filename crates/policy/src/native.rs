@@ -4,9 +4,9 @@
 //! two against each other in real cells. Landlock knows no exceptions: the rights of a path are those of every
 //! tree above it together, less what a mount hides.
 
+use crate::attempt::Access;
 use crate::model::{Origin, Policy};
 use crate::path::PathRule;
-use crate::attempt::Access;
 
 /// Where the workspace appears.
 pub const WORKSPACE: &str = "/workspace";

@@ -27,7 +27,14 @@ static REQUIRE: Section = Section {
     name: "require",
     about: "What every policy must bring.",
     keys: &[
-        key("degrade_ok", Kind::Strings, "load", "as the policy says", "[]", "The most that a policy's `require.degrade_ok` may name."),
+        key(
+            "degrade_ok",
+            Kind::Strings,
+            "load",
+            "as the policy says",
+            "[]",
+            "The most that a policy's `require.degrade_ok` may name.",
+        ),
         key("seal", Kind::Bool, "load", "`false`", "true", "Only policies with a seal run."),
         key("tests", Kind::Bool, "load", "`false`", "true", "Only policies with tests of their own run."),
     ],
@@ -48,8 +55,22 @@ static LIMITS: Section = Section {
         key("file_size", Kind::Size(0, 64 * TIB), "load, launcher", NONE, "\"1GiB\"", "As in a policy."),
         key("calls", Kind::Count(0, LONG), "load", NONE, "100_000", "As in a policy."),
         key("journal", Kind::Size(crate::bundle::MIN_JOURNAL, 64 * TIB), "load", NONE, "\"1GiB\"", "As in a policy."),
-        key("io_read", Kind::Rate(4096, 64 * TIB), "load", NONE, "\"100MiB/s\"", "As in a policy; also set where the policy sets none."),
-        key("io_write", Kind::Rate(4096, 64 * TIB), "load", NONE, "\"50MiB/s\"", "As in a policy; also set where the policy sets none."),
+        key(
+            "io_read",
+            Kind::Rate(4096, 64 * TIB),
+            "load",
+            NONE,
+            "\"100MiB/s\"",
+            "As in a policy; also set where the policy sets none.",
+        ),
+        key(
+            "io_write",
+            Kind::Rate(4096, 64 * TIB),
+            "load",
+            NONE,
+            "\"50MiB/s\"",
+            "As in a policy; also set where the policy sets none.",
+        ),
     ],
 };
 const NONE: &str = "not narrowed";
@@ -58,11 +79,25 @@ static FS: Section = Section {
     name: "fs",
     about: "The most that `fs` of a policy may reach. What lies outside is taken away, and a run says so.",
     keys: &[
-        key("read", Kind::Paths, "load, launcher", NONE, "[\"/usr\", \"/etc/ssl\", \"@workspace\"]", "Trees that may be read."),
+        key(
+            "read",
+            Kind::Paths,
+            "load, launcher",
+            NONE,
+            "[\"/usr\", \"/etc/ssl\", \"@workspace\"]",
+            "Trees that may be read.",
+        ),
         key("write", Kind::Paths, "load", NONE, "[\"@workspace\"]", "Trees that may be written."),
         key("execute", Kind::Paths, "load, launcher", NONE, "[\"/usr\"]", "Trees that may be executed from."),
         key("deny", Kind::Paths, "load", "nothing", "[\"@workspace/.git/hooks\"]", "Denied in every policy."),
-        key("workspaces", Kind::Paths, "load, launcher", NONE, "[\"/srv/agents\"]", "Folders of the host in which workspaces may lie."),
+        key(
+            "workspaces",
+            Kind::Paths,
+            "load, launcher",
+            NONE,
+            "[\"/srv/agents\"]",
+            "Folders of the host in which workspaces may lie.",
+        ),
     ],
 };
 
@@ -78,7 +113,14 @@ static TOOLS: Section = Section {
     keys: &[
         key("allow", Kind::Tools, "Cedar", NONE, "[\"workspace.read\"]", "Tools that a policy may allow at all."),
         key("deny", Kind::Tools, "Cedar", "nothing", "[\"exec\"]", "Tools that no policy may allow."),
-        key("ask", Kind::Tools, "Cedar, shim", "nothing", "[\"workspace.write\"]", "Tools that always need an approval."),
+        key(
+            "ask",
+            Kind::Tools,
+            "Cedar, shim",
+            "nothing",
+            "[\"workspace.write\"]",
+            "Tools that always need an approval.",
+        ),
     ],
 };
 
@@ -107,5 +149,12 @@ static SECRETS: Section = Section {
 static SYSCALLS: Section = Section {
     name: "syscalls",
     about: "What policies may add to a seccomp profile.",
-    keys: &[key("allow", Kind::Strings, "load, launcher", NONE, "[]", "Syscalls that a policy may add with `action = \"allow\"`.")],
+    keys: &[key(
+        "allow",
+        Kind::Strings,
+        "load, launcher",
+        NONE,
+        "[]",
+        "Syscalls that a policy may add with `action = \"allow\"`.",
+    )],
 };

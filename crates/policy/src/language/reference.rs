@@ -9,7 +9,11 @@ use std::fmt::Write as _;
 pub fn reference(file: &'static Section, depth: usize) -> String {
     let mut page = String::new();
     for section in file.all() {
-        let heading = if section.name.is_empty() { "The file itself".to_owned() } else { format!("`{}`", bracketed(file, section)) };
+        let heading = if section.name.is_empty() {
+            "The file itself".to_owned()
+        } else {
+            format!("`{}`", bracketed(file, section))
+        };
         let marks = "#".repeat(depth);
         // Writing to a String can't fail.
         let _ = write!(page, "{marks} {heading}\n\n{}\n\n", section.about);
@@ -24,7 +28,11 @@ pub fn reference(file: &'static Section, depth: usize) -> String {
 
 /// `[limits]` or `[[egress]]`.
 fn bracketed(file: &'static Section, section: &Section) -> String {
-    let array = file.all().iter().flat_map(|s| s.keys).any(|key| matches!(key.kind, Kind::Tables(inner) if inner.name == section.name));
+    let array = file
+        .all()
+        .iter()
+        .flat_map(|s| s.keys)
+        .any(|key| matches!(key.kind, Kind::Tables(inner) if inner.name == section.name));
     if array { format!("[[{}]]", section.name) } else { format!("[{}]", section.name) }
 }
 

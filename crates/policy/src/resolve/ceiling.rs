@@ -124,7 +124,12 @@ fn set(policy: &mut Resolved, key: &str, value: u64) {
 }
 
 /// Cuts a list of trees to what lies in the ceiling's trees.
-fn cut(list: &mut Vec<Entry<PathRule>>, most: Option<&Vec<Located<PathRule>>>, at: Option<&Place>, told: &mut Vec<Narrowed>) {
+fn cut(
+    list: &mut Vec<Entry<PathRule>>,
+    most: Option<&Vec<Located<PathRule>>>,
+    at: Option<&Place>,
+    told: &mut Vec<Narrowed>,
+) {
     let (Some(most), Some(at)) = (most, at) else { return };
     let mut kept = Vec::new();
     for entry in list.drain(..) {
@@ -185,9 +190,11 @@ fn paths(policy: &mut Resolved, ceiling: &CeilingFile) {
             }
         }
     }
-    policy.workspaces = ceiling.workspaces.as_ref().zip(at("fs.workspaces")).map(|(folders, place)| {
-        (folders.iter().map(|folder| folder.value.to_string()).collect(), place.origin())
-    });
+    policy.workspaces = ceiling
+        .workspaces
+        .as_ref()
+        .zip(at("fs.workspaces"))
+        .map(|(folders, place)| (folders.iter().map(|folder| folder.value.to_string()).collect(), place.origin()));
 }
 
 /// Keeps the entries that the ceiling names.
@@ -259,7 +266,9 @@ fn tools(policy: &mut Resolved, ceiling: &CeilingFile) {
     };
     policy.forbid.extend(entries(&ceiling.tools_deny, "deny"));
     policy.ask_always.extend(entries(&ceiling.tools_ask, "ask"));
-    policy.ceiling_tools = ceiling.tools_allow.as_ref().zip(ceiling.places.get("tools.allow")).map(|(tools, place)| {
-        (tools.iter().map(|tool| tool.value.clone()).collect(), place.origin())
-    });
+    policy.ceiling_tools = ceiling
+        .tools_allow
+        .as_ref()
+        .zip(ceiling.places.get("tools.allow"))
+        .map(|(tools, place)| (tools.iter().map(|tool| tool.value.clone()).collect(), place.origin()));
 }

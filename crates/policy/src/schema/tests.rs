@@ -1,9 +1,9 @@
 //! The table, the text, and contexts agree.
 
 use super::*;
-use crate::tool::{MAX_LIST, MAX_RANDOM, MAX_READ, Tool, ToolCall};
 use crate::context::{chat_args, context, http_args, tcp_args, tool_args, with_argv};
 use crate::facts::{Counts, Facts};
+use crate::tool::{MAX_LIST, MAX_RANDOM, MAX_READ, Tool, ToolCall};
 use cedar_policy::Schema;
 use cedar_policy_core::ast::{Context, EntityUID, Request, Value};
 use cedar_policy_core::extensions::Extensions;
@@ -15,7 +15,14 @@ fn schema() -> Schema {
 }
 
 /// Whether a request about an action, with a context as the decider makes it, is one of the schema.
-pub(crate) fn request_conforms(schema: &Schema, kind: &str, action: &str, args: Value, facts: &Facts, rule: Option<&str>) -> Result<(), String> {
+pub(crate) fn request_conforms(
+    schema: &Schema,
+    kind: &str,
+    action: &str,
+    args: Value,
+    facts: &Facts,
+    rule: Option<&str>,
+) -> Result<(), String> {
     let uid = |kind: &str, id: &str| (EntityUID::with_eid_and_type(kind, id).unwrap(), None);
     let context = Context::Value(context(args, rule, facts));
     let (agent, action) = (uid("Agent", "a"), uid("Action", action));

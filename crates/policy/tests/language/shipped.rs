@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use stockade_policy::check::{Severity, check, unenforced};
 use stockade_policy::{
-    Counts, Decider, Facts, Options, Policy, Request, Trust, Verdict, load, load_with, parse_policy, preset, preset_names,
+    Counts, Decider, Facts, Options, Policy, Request, Trust, Verdict, load, load_with, parse_policy, preset,
+    preset_names,
 };
 
 fn policies(folder: &str) -> Vec<PathBuf> {
@@ -72,7 +73,8 @@ fn examples_run_but_for_the_one_that_shows_the_language() {
 /// The rule of the example in Cedar, with the clock and the counts that no test in a policy can set.
 #[test]
 fn reviewed_writes_are_few_and_by_day() {
-    let bundle = inspect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies/examples/reviewed-writes.toml")).bundle();
+    let bundle =
+        inspect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies/examples/reviewed-writes.toml")).bundle();
     let decider = Decider::new(&bundle).unwrap();
     let decide = |path: &str, mode: &str, approved, now, tool| {
         let args = json!({ "path": path, "content": "x", "mode": mode });
