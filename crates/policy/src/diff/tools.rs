@@ -202,8 +202,11 @@ fn classes(pair: &Pair<'_>) -> Vec<(String, Vec<(String, Attempt)>)> {
         "*" => "stockade-witness",
         model => model,
     });
-    let chats = asked.map(|model| (model.to_owned(), call(MODEL_CHAT, json!({ "model": model })))).collect();
-    classes.push((MODEL_CHAT.to_owned(), chats));
+    let chats: Vec<_> = asked.map(|model| (model.to_owned(), call(MODEL_CHAT, json!({ "model": model })))).collect();
+    // A model that no entry serves is refused whatever a Cedar policy permits.
+    if !chats.is_empty() {
+        classes.push((MODEL_CHAT.to_owned(), chats));
+    }
     classes
 }
 
