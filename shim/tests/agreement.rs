@@ -46,7 +46,7 @@ fn odd(rng: &mut Rng) -> (String, Value) {
         "workspace.read", "workspace.write", "workspace.list", "workspace.stat", "clock", "random", "exec", "", "*",
         "Workspace.read", "http.get", "clock ", "mcp.git.log", "mcp.", "\u{1b}[2J", "\u{202e}", long.as_str(),
     ];
-    let deep = (0..60).fold(json!("x"), |inner, _| json!([inner]));
+    let deep = (0..12).fold(json!("x"), |inner, _| json!([inner]));
     let args = [
         json!({}), json!([]), json!(null), json!("x"), json!(1e300), deep, json!({ "path": "/etc/passwd" }), json!({ "path": "" }),
         json!({ "path": "a/../b" }), json!({ "path": "a\u{0}b" }), json!({ "path": "./a//b/./" }), json!({ "path": "é\u{202e}" }),

