@@ -91,22 +91,14 @@ fn author(a: &Policy, b: &Policy, action: &str) -> Compared {
         mine.into_iter().find(|rule| !those.iter().any(|other| other.code == rule.code)).cloned()
     };
     if let Some(rule) = stranger(&new, &old, false) {
-        return Compared::Undecided(format!(
-            "the Cedar policy {} permits something, and A has none like it",
-            place(&rule)
-        ));
+        return Compared::Undecided(format!("the Cedar policy {} permits something, and A has none like it", place(&rule)));
     }
     if let Some(rule) = stranger(&old, &new, true) {
-        return Compared::Undecided(format!(
-            "the Cedar policy {} of A denies something, and B has none like it",
-            place(&rule)
-        ));
+        return Compared::Undecided(format!("the Cedar policy {} of A denies something, and B has none like it", place(&rule)));
     }
     let all = || old.iter().chain(&new);
     if a.id != b.id && all().any(|rule| names_principal(&rule.code)) {
-        return Compared::Undecided(
-            "Cedar policies look at the principal, which is the policy's id, and the ids differ".to_owned(),
-        );
+        return Compared::Undecided("Cedar policies look at the principal, which is the policy's id, and the ids differ".to_owned());
     }
     if all().any(|rule| names_entry(&rule.code)) && !same_entries(a, b) {
         let why = "Cedar policies look at context.rule, and the entries that it names differ";
@@ -138,14 +130,10 @@ fn same_entries(a: &Policy, b: &Policy) -> bool {
     let exec = |policy: &Policy| -> Vec<(String, Vec<String>)> {
         policy.exec.iter().map(|rule| (rule.id.clone(), rule.command.clone())).collect()
     };
-    let egress = |policy: &Policy| {
-        let rules = policy.egress.iter();
+    // A ceiling leaves a host its entry or takes it away, and what has none is refused before anything else.
+    let egress = |policy: &Policy| -> Vec<serde_json::Value> {
         let rule = |rule: &EgressRule| json!([rule.id, rule.host, rule.scheme, rule.ports, rule.methods, rule.paths]);
-        let bounds = policy.bundle.ceiling_egress.iter().flatten();
-        (
-            rules.map(rule).collect::<Vec<_>>(),
-            bounds.map(|bound| json!([bound.host, bound.ports, bound.methods])).collect::<Vec<_>>(),
-        )
+        policy.egress.iter().map(rule).collect()
     };
     exec(a) == exec(b) && egress(a) == egress(b) && a.bundle.models == b.bundle.models
 }
@@ -171,13 +159,7 @@ fn gains(lists: &Pair<'_>, action: &str, attempts: &[&Attempt]) -> bool {
 fn fewer_denials(lists: &Pair<'_>, action: &str, attempts: &[&Attempt]) -> bool {
     // What nobody permits is not a denial by a rule. What is asked about is, until somebody approves.
     let denies = |ruling: &Ruling| match &ruling.denial {
-        Some(denial) => {
-            if ruling.verdict == Expect::Ask {
-                1
-            } else {
-                2 * u8::from(denial.forbidden)
-            }
-        }
+        Some(denial) => if ruling.verdict == Expect::Ask { 1 } else { 2 * u8::from(denial.forbidden) },
         None => 0,
     };
     rulings(lists, action, attempts).iter().any(|(a, b)| denies(b) < denies(a))
@@ -219,8 +201,11 @@ fn classes(pair: &Pair<'_>) -> Vec<(String, Vec<(String, Attempt)>)> {
         "*" => "stockade-witness",
         model => model,
     });
-    let chats = asked.map(|model| (model.to_owned(), call(MODEL_CHAT, json!({ "model": model })))).collect();
-    classes.push((MODEL_CHAT.to_owned(), chats));
+    let chats: Vec<_> = asked.map(|model| (model.to_owned(), call(MODEL_CHAT, json!({ "model": model })))).collect();
+    // A model that no entry serves is refused whatever a Cedar policy permits.
+    if !chats.is_empty() {
+        classes.push((MODEL_CHAT.to_owned(), chats));
+    }
     classes
 }
 

@@ -4,7 +4,7 @@ use crate::made::{Made, Rng, attempts, loaded};
 use stockade_policy::diff::{Change, Direction, diff};
 use stockade_policy::{Attempt, Expect, Judge, Policy};
 
-const PAIRS: usize = 300;
+const PAIRS: usize = 80;
 
 /// Two policies: strangers, or one and a change of it.
 fn pair(rng: &mut Rng, folder: &std::path::Path) -> ((Made, Policy), (Made, Policy)) {
@@ -37,9 +37,7 @@ fn told_as(attempt: &Attempt) -> String {
 
 fn tells(changes: &[Change], direction: Direction, key: &str) -> bool {
     let is = |change: &&Change| {
-        change.key == key
-            || (change.key == "egress" && key.starts_with("egress."))
-            || change.key.starts_with(&format!("{key} "))
+        change.key == key || (change.key == "egress" && key.starts_with("egress.")) || change.key.starts_with(&format!("{key} "))
     };
     changes.iter().filter(is).any(|change| change.direction == direction)
 }
@@ -53,13 +51,7 @@ fn nothing_wider_means_that_no_attempt_is() {
         let ((made_a, a), (made_b, b)) = pair(&mut rng, folder.path());
         let changes = diff(&a, &b).unwrap();
         let context = || {
-            format!(
-                "pair {number}:\n{}\n{}\n---\n{}\n{}\n{changes:#?}",
-                made_a.toml(),
-                made_a.cedar.as_deref().unwrap_or(""),
-                made_b.toml(),
-                made_b.cedar.as_deref().unwrap_or("")
-            )
+            format!("pair {number}:\n{}\n{}\n---\n{}\n{}\n{changes:#?}", made_a.toml(), made_a.cedar.as_deref().unwrap_or(""), made_b.toml(), made_b.cedar.as_deref().unwrap_or(""))
         };
         let verdicts = verdicts(&a, &b, &all);
         for (attempt, of_a, of_b) in &verdicts {
@@ -67,13 +59,7 @@ fn nothing_wider_means_that_no_attempt_is() {
             if of_b < of_a {
                 let key = told_as(attempt);
                 let told = tells(&changes, Direction::Widened, &key) || tells(&changes, Direction::Undecided, &key);
-                assert!(
-                    told,
-                    "{attempt}: {} became {}, and {key} is not told\n{}",
-                    of_a.name(),
-                    of_b.name(),
-                    context()
-                );
+                assert!(told, "{attempt}: {} became {}, and {key} is not told\n{}", of_a.name(), of_b.name(), context());
                 shown += 1;
             }
         }
@@ -94,18 +80,15 @@ fn nothing_wider_means_that_no_attempt_is() {
             (false, false) => silent += 1,
         }
     }
-    println!(
-        "{PAIRS} pairs, {} attempts each: {silent} not wider, {wider} wider, {unknown} undecided; {shown} attempts wider",
-        all.len()
-    );
-    assert!(silent > 60 && wider > 60 && unknown > 10, "{silent} {wider} {unknown}");
+    println!("{PAIRS} pairs, {} attempts each: {silent} not wider, {wider} wider, {unknown} undecided; {shown} attempts wider", all.len());
+    assert!(silent > 10 && wider > 10 && unknown > 3, "{silent} {wider} {unknown}");
 }
 
 #[test]
 fn a_policy_is_as_wide_as_itself() {
     let folder = tempfile::tempdir().unwrap();
     let mut rng = Rng(12);
-    for _ in 0..300 {
+    for _ in 0..120 {
         let (made, policy) = loaded(&mut rng, folder.path());
         assert_eq!(diff(&policy, &policy).unwrap(), [], "{}", made.toml());
         let again = made.load(folder.path()).unwrap();
@@ -118,7 +101,7 @@ fn wider_one_way_is_narrower_the_other() {
     let folder = tempfile::tempdir().unwrap();
     let mut rng = Rng(13);
     let mut compared = 0;
-    for _ in 0..400 {
+    for _ in 0..160 {
         let ((made_a, a), (made_b, b)) = pair(&mut rng, folder.path());
         if made_a.cedar.is_some() || made_b.cedar.is_some() {
             continue;
@@ -128,9 +111,7 @@ fn wider_one_way_is_narrower_the_other() {
             let changes = changes.into_iter().filter(|c| c.direction == direction && !c.what.starts_with("is another"));
             let mut keys: Vec<(&str, String)> = changes
                 // An entry of `[[exec]]` may have another name there.
-                .map(|change| {
-                    (change.layer, if change.key.starts_with("exec.") { "exec".to_owned() } else { change.key })
-                })
+                .map(|change| (change.layer, if change.key.starts_with("exec.") { "exec".to_owned() } else { change.key }))
                 .collect();
             keys.sort();
             keys
@@ -142,5 +123,5 @@ fn wider_one_way_is_narrower_the_other() {
         assert!(!there.iter().any(|change| change.direction == Direction::Undecided), "{}", context());
         compared += 1;
     }
-    assert!(compared > 100, "{compared}");
+    assert!(compared > 50, "{compared}");
 }
