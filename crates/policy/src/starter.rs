@@ -1,9 +1,7 @@
 //! A policy to start from.
 
-use crate::load::parse_policy;
-use crate::model::FsRule;
-use crate::path::PathRule;
 use crate::language::{Key, Kind, POLICY, Section};
+use crate::load::parse_policy;
 use crate::presets::{preset, preset_names};
 use std::fmt::Write as _;
 
@@ -21,7 +19,7 @@ pub fn starter(name: &str, id: &str) -> Option<String> {
          version = 1\nid      = \"{id}\"\n\n# preset:{full}:\n{}\nextends = [\"preset:{full}\"]\n\n",
         about.join("\n").replace("# ", "#   "),
     );
-    text.push_str(&body(full));
+    text.push_str(&body(&text));
     for section in POLICY.all().into_iter().filter(|section| SHOWN.contains(&section.name)) {
         shown(section, &mut text);
     }
@@ -70,20 +68,17 @@ path   = \"/etc/shadow\"
 expect = \"deny\"
 ";
 
-/// For a preset that has the agent write all of its workspace nothing is added, and the opposite is not tested.
-fn body(preset: &str) -> String {
-    let alone = format!("version = 1\nid = \"starter\"\nextends = [\"preset:{preset}\"]\n");
-    let whole = |rule: &FsRule| matches!(&rule.path, PathRule::Workspace(path) if path.is_empty());
-    let writes_all = parse_policy("starter", &alone).is_ok_and(|policy| policy.fs.write.iter().any(whole));
-    if !writes_all {
-        return format!("{FILES}{TESTS}{NOT_TOLD}{REST}");
-    }
+/// The body, as it suits the preset best: with entries of its own; without, on a preset whose agent writes all of its
+/// workspace; or without a write that is allowed, where the preset's never is.
+fn body(head: &str) -> String {
     let commented = |line: &str| {
         let entry = line.split_once(" = ").is_some_and(|(key, _)| ["read", "write", "allow"].contains(&key.trim_end()));
         if entry { format!("# {line}\n") } else { format!("{line}\n") }
     };
-    let files: String = FILES.lines().map(commented).collect();
-    format!("{files}{TESTS}{REST}")
+    let bare: String = FILES.lines().map(commented).collect();
+    let bodies = [format!("{FILES}{TESTS}{NOT_TOLD}{REST}"), format!("{bare}{TESTS}{REST}"), format!("{bare}{REST}")];
+    let loads = |body: &&String| parse_policy("starter", &format!("{head}{body}")).is_ok();
+    bodies.iter().find(loads).cloned().unwrap_or_default()
 }
 
 /// A section as comments, with each key's meaning and an example.

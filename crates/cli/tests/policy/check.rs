@@ -10,7 +10,10 @@ fn a_good_policy_has_no_errors() {
     golden("policy-check.txt", &done.out);
     let json = place.policy(&["check", "--json", "a.toml"]).ends(0).json();
     let file = &json["files"][0];
-    assert_eq!((file["file"].as_str(), file["ok"].as_bool(), file["id"].as_str()), (Some("a.toml"), Some(true), Some("agent")));
+    assert_eq!(
+        (file["file"].as_str(), file["ok"].as_bool(), file["id"].as_str()),
+        (Some("a.toml"), Some(true), Some("agent"))
+    );
     assert_eq!(file["digest"].as_str().unwrap().len(), 64);
     assert!(file["findings"].is_array() && file["diagnostics"].as_array().unwrap().is_empty());
 }
@@ -24,7 +27,10 @@ fn what_does_not_load_is_shown_with_its_place_and_goes_before_findings() {
     assert!(done.out.contains("2 files, 1 refused"), "{}", done.out);
     let json = place.policy(&["check", "--json", "bad.toml"]).ends(10).json();
     let found = &json["files"][0]["diagnostics"][0];
-    assert_eq!((found["file"].as_str(), found["line"].as_u64(), found["column"].as_u64()), (Some("bad.toml"), Some(5), Some(1)));
+    assert_eq!(
+        (found["file"].as_str(), found["line"].as_u64(), found["column"].as_u64()),
+        (Some("bad.toml"), Some(5), Some(1))
+    );
     assert!(found["message"].as_str().unwrap().contains("memroy") && found["help"].is_string());
     assert_eq!(json["files"][0]["ok"], false);
 }

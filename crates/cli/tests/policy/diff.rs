@@ -4,7 +4,10 @@ use crate::{Place, golden, policy};
 
 #[test]
 fn groups_by_direction_and_layer() {
-    let b = policy().replace("\"256MiB\"", "\"512MiB\"").replace("pids      = 32", "pids      = 8").replace("out\"]", "out\", \"@workspace/log\"]");
+    let b = policy()
+        .replace("\"256MiB\"", "\"512MiB\"")
+        .replace("pids      = 32", "pids      = 8")
+        .replace("out\"]", "out\", \"@workspace/log\"]");
     let place = Place::with(&[("a.toml", &policy()), ("b.toml", &b)]);
     golden("policy-diff.txt", &place.policy(&["diff", "a.toml", "b.toml"]).ends(0).out);
     place.policy(&["diff", "--fail-on", "widen", "a.toml", "b.toml"]).ends(17);
@@ -26,8 +29,17 @@ fn narrower_and_same_are_no_failure() {
 #[test]
 fn what_cannot_be_decided_has_a_code_of_its_own() {
     let with = |file: &str| policy().replace("ask   =", &format!("cedar = [\"{file}\"]\nask   ="));
-    let rule = |size: u32| format!("@id(\"big\")\nforbid(principal, action == Action::\"workspace.write\", resource) when {{ context.args.size * 2 + context.calls.total > {size} }};\n");
-    let place = Place::with(&[("a.toml", &with("a.cedar")), ("b.toml", &with("b.cedar")), ("a.cedar", &rule(100)), ("b.cedar", &rule(300))]);
+    let rule = |size: u32| {
+        format!(
+            "@id(\"big\")\nforbid(principal, action == Action::\"workspace.write\", resource) when {{ context.args.size * 2 + context.calls.total > {size} }};\n"
+        )
+    };
+    let place = Place::with(&[
+        ("a.toml", &with("a.cedar")),
+        ("b.toml", &with("b.cedar")),
+        ("a.cedar", &rule(100)),
+        ("b.cedar", &rule(300)),
+    ]);
     let done = place.policy(&["diff", "--fail-on", "widen", "a.toml", "b.toml"]);
     assert!([17, 18].contains(&done.code), "{done:?}");
     let json = place.policy(&["diff", "--json", "a.toml", "b.toml"]).ends(0).json();

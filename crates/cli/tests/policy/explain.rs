@@ -59,7 +59,8 @@ fn a_fix_is_tried_before_it_is_called_one() {
 
 #[test]
 fn a_change_that_is_not_enough_is_said_so() {
-    let place = Place::with(&[("a.toml", &policy()), ("ceiling.toml", "version = 1\n[tools]\nallow = [\"workspace.read\"]\n")]);
+    let place =
+        Place::with(&[("a.toml", &policy()), ("ceiling.toml", "version = 1\n[tools]\nallow = [\"workspace.read\"]\n")]);
     let done = place.policy(&["explain", "a.toml", "call", "clock", "--ceiling", "ceiling.toml", "--json"]).ends(22);
     assert_ne!(done.json()["fix_checked"]["status"], "allowed", "{}", done.out);
 }
@@ -69,10 +70,14 @@ fn a_cedar_rule_is_shown_where_it_is_written() {
     let text = policy().replace("ask   =", "cedar = [\"tools.cedar\"]\nask   =");
     let cedar = "// first\n@id(\"no-keys\") @reason(\"keys stay\")\nforbid(principal, action == Action::\"workspace.read\", resource == Path::\"@workspace/key\");\n";
     let place = Place::with(&[("a.toml", &text), ("tools.cedar", cedar)]);
-    let json = place.policy(&["explain", "a.toml", "call", "workspace.read", "path=key", "--json", "--agent"]).ends(22).json();
+    let json =
+        place.policy(&["explain", "a.toml", "call", "workspace.read", "path=key", "--json", "--agent"]).ends(22).json();
     let rule = &json["rules"][0];
     assert_eq!(rule["origin"]["file"], "tools.cedar", "{json}");
-    assert!(rule["text"].as_str().unwrap().contains("no-keys") || rule["text"].as_str().unwrap().contains("forbid"), "{json}");
+    assert!(
+        rule["text"].as_str().unwrap().contains("no-keys") || rule["text"].as_str().unwrap().contains("forbid"),
+        "{json}"
+    );
     assert_eq!(json["agent"]["error"], "denied");
 }
 

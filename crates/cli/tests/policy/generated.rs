@@ -6,7 +6,15 @@ use crate::{Done, Place};
 fn nested_commands_have_man_pages_and_completions() {
     let place = Place::new();
     Done::of(place.command(&["man", "."]).output().unwrap()).ends(0);
-    for name in ["policy", "policy-check", "policy-explain", "policy-explain-call", "policy-explain-host", "policy-ceiling-install", "policy-seal"] {
+    for name in [
+        "policy",
+        "policy-check",
+        "policy-explain",
+        "policy-explain-call",
+        "policy-explain-host",
+        "policy-ceiling-install",
+        "policy-seal",
+    ] {
         let page = place.text(&format!("stockade-{name}.1"));
         assert!(page.contains(".SH NAME"), "{name}");
     }
@@ -24,6 +32,10 @@ fn every_command_has_help_with_its_exit_codes() {
     let place = Place::new();
     for command in ["check", "show", "diff", "test", "explain", "schema", "new", "seal"] {
         let done = Done::of(place.command(&["policy", command, "--help"]).output().unwrap()).ends(0);
-        assert!(done.out.contains("Exit codes: 0") && done.out.contains("Example") && done.out.contains("--json"), "{}", done.out);
+        assert!(
+            done.out.contains("Exit codes: 0") && done.out.contains("Example") && done.out.contains("--json"),
+            "{}",
+            done.out
+        );
     }
 }

@@ -9,11 +9,16 @@ fn a_section_that_no_part_enforces_is_refused_with_its_line() {
     }
     for (section, what) in [
         ("[[egress]]\nid = \"gh\"\nhost = \"api.github.com\"\nmethods = [\"GET\"]\n", "[[egress]] \"gh\""),
-        ("[[model]]\nname = \"m\"\nurl = \"https://llm.example/v1\"\nmodels = [\"*\"]\ntokens = 5\n", "[[model]] \"m\""),
+        (
+            "[[model]]\nname = \"m\"\nurl = \"https://llm.example/v1\"\nmodels = [\"*\"]\ntokens = 5\n",
+            "[[model]] \"m\"",
+        ),
         ("[[secret]]\nname = \"s\"\nfrom = \"systemd:s\"\nhosts = [\"api.github.com\"]\n", "[[secret]] \"s\""),
     ] {
         let place = Place::with(&[("a.toml", &format!("{LIMITS}\n{section}"))]);
-        let done = Done::of(place.command(&["run", "--policy", "a.toml", "--state", "state", "--", "/bin/true"]).output().unwrap());
+        let done = Done::of(
+            place.command(&["run", "--policy", "a.toml", "--state", "state", "--", "/bin/true"]).output().unwrap(),
+        );
         let done = done.ends(10).says("no part of this version").says(what).says("a.toml:17");
         assert_eq!(done.out, "");
         assert!(!place.path("state").exists());

@@ -9,7 +9,8 @@ use crate::{Done, LIMITS, Place, policy};
 #[track_caller]
 fn harmless(done: &Done) {
     for text in [&done.out, &done.err] {
-        let bad = text.chars().find(|c| (c.is_control() && *c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{200b}'));
+        let bad =
+            text.chars().find(|c| (c.is_control() && *c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{200b}'));
         assert_eq!(bad, None, "{text}");
     }
 }
@@ -21,11 +22,19 @@ fn nothing_of_a_file_acts_on_the_terminal() {
     let reason = format!("{EVIL}\\u001b[2J\\u0007");
     let text = policy().replace("only out/ is the agent's to write", &reason)
         + &format!("\n[env.set]\nGREETING = \"{EVIL}\\u001b]0;title\"\n")
-        + &format!("\n[[exec]]\nid = \"x\"\ncommand = [\"/usr/bin/true\", \"{EVIL}\\u001b[2J\"]\nwall = \"1s\"\nreason = \"{reason}\"\n");
+        + &format!(
+            "\n[[exec]]\nid = \"x\"\ncommand = [\"/usr/bin/true\", \"{EVIL}\\u001b[2J\"]\nwall = \"1s\"\nreason = \"{reason}\"\n"
+        );
     let failing = text.replace("path = \"a.txt\", content", "path = \"out/a.txt\", content");
     let broken = format!("{LIMITS}[tools]\nallow = [\"{EVIL}\\u001b[2J\"]\n\"{EVIL}\" = 1 # {EVIL}\n");
     let syntax = format!("version = 1 {EVIL}\n");
-    let place = Place::with(&[("a.toml", &text), ("f.toml", &failing), ("b.toml", &broken), ("s.toml", &syntax), ("ok.toml", &policy())]);
+    let place = Place::with(&[
+        ("a.toml", &text),
+        ("f.toml", &failing),
+        ("b.toml", &broken),
+        ("s.toml", &syntax),
+        ("ok.toml", &policy()),
+    ]);
     let name = format!("{EVIL}\u{1b}[31m.toml");
     place.put(&name, &text);
     let call = format!("path={EVIL}\u{1b}[31m");
@@ -71,7 +80,12 @@ fn nothing_of_a_file_acts_on_the_terminal() {
 fn colours_are_there_when_forced_and_never_with_no_color() {
     let bad = policy().replace("pids ", "pigs ");
     let place = Place::with(&[("a.toml", &policy()), ("bad.toml", &bad)]);
-    for args in [&["check", "a.toml", "bad.toml"][..], &["show", "a.toml"], &["test", "a.toml"], &["explain", "a.toml", "call", "clock"]] {
+    for args in [
+        &["check", "a.toml", "bad.toml"][..],
+        &["show", "a.toml"],
+        &["test", "a.toml"],
+        &["explain", "a.toml", "call", "clock"],
+    ] {
         let all: Vec<&str> = ["policy"].iter().chain(args).copied().chain(["--no-ceiling"]).collect();
         let run = |name: &[&str]| {
             let mut command = place.command(&all);
@@ -122,7 +136,8 @@ fn a_reader_that_leaves_changes_no_code_and_makes_no_noise() {
 
 #[test]
 fn too_much_is_refused_and_nothing_waits() {
-    let place = Place::with(&[("big.toml", &format!("{}\n# {}\n", policy(), "x".repeat(1 << 20))), ("a.toml", &policy())]);
+    let place =
+        Place::with(&[("big.toml", &format!("{}\n# {}\n", policy(), "x".repeat(1 << 20))), ("a.toml", &policy())]);
     place.policy(&["check", "big.toml"]).ends(10).says("is larger than 1048576 bytes");
     place.policy(&["ceiling", "check", "big.toml"]).ends(10);
     let deep = format!("a:={}1{}", "[".repeat(50_000), "]".repeat(50_000));

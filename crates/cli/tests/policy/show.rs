@@ -4,7 +4,8 @@ use crate::{Place, golden, policy};
 
 #[test]
 fn pages() {
-    let ceiling = "version = 1\n[limits]\nmemory = \"64MiB\"\n[fs]\nread = [\"@workspace\"]\nworkspaces = [\"/srv/agents\"]\n";
+    let ceiling =
+        "version = 1\n[limits]\nmemory = \"64MiB\"\n[fs]\nread = [\"@workspace\"]\nworkspaces = [\"/srv/agents\"]\n";
     let place = Place::with(&[("a.toml", &policy()), ("ceiling.toml", ceiling)]);
     golden("policy-show.txt", &place.policy(&["show", "a.toml"]).ends(0).out);
     let resolved = place.policy(&["show", "--resolved", "a.toml", "--ceiling", "ceiling.toml"]).ends(0);
@@ -20,7 +21,10 @@ fn json_has_every_value_with_its_place() {
     assert_eq!((memory["origin"]["file"].as_str(), memory["origin"]["line"].as_u64()), (Some("a.toml"), Some(5)));
     assert!(json["narrowed"].as_array().unwrap().is_empty() && json["unreachable"].is_array());
     let json = place.policy(&["show", "--json", "a.toml"]).ends(0).json();
-    assert_eq!((&json["counts"]["fs.read"], &json["counts"]["test"], &json["limits"]["pids"]), (&2.into(), &2.into(), &32.into()));
+    assert_eq!(
+        (&json["counts"]["fs.read"], &json["counts"]["test"], &json["limits"]["pids"]),
+        (&2.into(), &2.into(), &32.into())
+    );
     assert!(json.get("settings").is_none());
 }
 

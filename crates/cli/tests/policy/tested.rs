@@ -13,7 +13,10 @@ fn a_line_a_test_and_why_it_failed() {
     assert_eq!((&json["passed"], &json["failed"]), (&3.into(), &1.into()));
     assert_eq!((&json["files"][0]["ok"], &json["files"][1]["ok"]), (&true.into(), &false.into()));
     let test = &json["files"][1]["tests"][1];
-    assert_eq!((&test["passed"], &test["ruling"]["verdict"], &test["expect"]), (&false.into(), &"allow".into(), &"deny".into()));
+    assert_eq!(
+        (&test["passed"], &test["ruling"]["verdict"], &test["expect"]),
+        (&false.into(), &"allow".into(), &"deny".into())
+    );
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Places outside. Patterns of hosts are nested or apart, so one host of each that is in no narrower one stands
 //! for the rest of it; ports, methods and paths that no rule names behave alike.
 
-use super::tools::{Compared, author};
+use super::tools::{by_author, without_author};
 use super::{Change, Pair, Tally};
+use crate::CompileError;
 use crate::attempt::{Attempt, Http};
 use crate::host::{Host, HostPattern, UrlPath};
 use crate::model::{EgressRule, Scheme};
+use crate::ruling::Judge;
 use crate::tool::{EGRESS_HTTP, EGRESS_TCP};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,27 +15,35 @@ use std::net::IpAddr;
 /// A label, a method and a path segment that no policy has.
 const WITNESS: &str = "stockade-witness";
 
-pub(super) fn changes(pair: &Pair<'_>) -> Vec<Change> {
+pub(super) fn changes(pair: &Pair<'_>) -> Result<Vec<Change>, CompileError> {
     let rules: Vec<&EgressRule> = pair.a.egress.iter().chain(&pair.b.egress).collect();
     let bounds = [pair.a, pair.b].into_iter().filter_map(|policy| policy.bundle.ceiling_egress.as_ref()).flatten();
     let mut patterns: BTreeSet<&HostPattern> = rules.iter().map(|rule| &rule.host).collect();
     patterns.extend(bounds.map(|bound| &bound.host));
-    let mut tally = Tally::new("egress", "egress");
+    let mut all = Vec::new();
     for pattern in &patterns {
         let Some(host) = example(pattern, &patterns) else { continue };
         let about: Vec<&EgressRule> = rules.iter().copied().filter(|rule| rule.host.matches(&host)).collect();
-        for attempt in attempts(&host, &about, pair) {
-            let name = attempt.to_string();
-            tally.ask(pair, &attempt, name.strip_prefix("host ").unwrap_or(&name).to_owned());
-        }
+        all.extend(attempts(&host, &about, pair));
+    }
+    let mut tally = Tally::new("egress", "egress");
+    for attempt in &all {
+        let name = attempt.to_string();
+        tally.ask(pair, attempt, name.strip_prefix("host ").unwrap_or(&name).to_owned());
     }
     let mut changes = tally.changes();
+    let (lists_a, lists_b) = (without_author(pair.a), without_author(pair.b));
+    let lists = Pair { a: &lists_a, b: &lists_b, judge_a: Judge::new(&lists_a)?, judge_b: Judge::new(&lists_b)? };
     for action in [EGRESS_HTTP, EGRESS_TCP] {
-        if let Compared::Undecided(why) = author(pair.a, pair.b, action) {
-            changes.push(super::tools::undecided(action, why));
+        let http = action == EGRESS_HTTP;
+        let of = |attempt: &&Attempt| matches!(attempt, Attempt::Host { http: spoken, .. } if spoken.is_some() == http);
+        let attempts: Vec<&Attempt> = all.iter().filter(of).collect();
+        // Where neither policy has an entry, no rule can permit anything: the gate stands before all of them.
+        if !attempts.is_empty() {
+            changes.extend(by_author(pair, &lists, action, &attempts));
         }
     }
-    changes
+    Ok(changes)
 }
 
 /// A host that is in a pattern and in none that is narrower.

@@ -58,7 +58,7 @@ pub fn diff(a: &Policy, b: &Policy) -> Result<Vec<Change>, CompileError> {
     let mut changes = numbers::changes(a, b);
     changes.extend(sets::changes(a, b));
     changes.extend(fs::changes(&pair));
-    changes.extend(hosts::changes(&pair));
+    changes.extend(hosts::changes(&pair)?);
     changes.extend(tools::changes(&pair)?);
     changes.sort_by_key(|change| change.direction);
     Ok(changes)

@@ -2,8 +2,9 @@
 
 use super::{Change, Direction};
 use crate::language::{Kind, POLICY};
-use crate::model::{Origin, Policy};
+use crate::model::{ExecRule, Origin, Policy};
 use crate::resolve::show_limit;
+use std::collections::BTreeSet;
 
 pub(super) fn changes(a: &Policy, b: &Policy) -> Vec<Change> {
     let mut changes = Vec::new();
@@ -19,13 +20,7 @@ pub(super) fn changes(a: &Policy, b: &Policy) -> Vec<Change> {
         ));
     }
     rates(a, b, &mut changes);
-    for old in &a.exec {
-        if let Some(new) = b.exec.iter().find(|new| new.command == old.command) {
-            let side = |rule: &crate::model::ExecRule| (rule.wall_ms, Some(rule.origin.clone()));
-            let show = |value| show_limit(Kind::Time(0, 0), value);
-            changes.extend(compare("supervisor", format!("exec.{} wall", new.id), side(old), side(new), show));
-        }
-    }
+    commands(a, b, &mut changes);
     let expires = |policy: &Policy| (policy.approvals_expire_ms, None);
     let show = |value| show_limit(Kind::Time(0, 0), value);
     changes.extend(compare("shim", "approvals.expires".to_owned(), expires(a), expires(b), show));
@@ -76,6 +71,23 @@ fn value(policy: &Policy, key: &str) -> Option<u64> {
         "io_write" => limits.io_write.unwrap_or(u64::MAX),
         _ => return None,
     })
+}
+
+/// The longest run of each command: that of the entry it matches, which may be another one in B.
+fn commands(a: &Policy, b: &Policy, changes: &mut Vec<Change>) {
+    let matching = |policy: &'_ Policy, command: &[String]| -> Option<ExecRule> {
+        let rules = policy.exec.iter().filter(|rule| rule.matches(command));
+        rules.max_by_key(|rule| rule.command.len()).cloned()
+    };
+    let mut told = BTreeSet::new();
+    for rule in a.exec.iter().chain(&b.exec) {
+        let (Some(old), Some(new)) = (matching(a, &rule.command), matching(b, &rule.command)) else { continue };
+        if told.insert((old.id.clone(), new.id.clone())) {
+            let side = |rule: &ExecRule| (rule.wall_ms, Some(rule.origin.clone()));
+            let show = |value| show_limit(Kind::Time(0, 0), value);
+            changes.extend(compare("supervisor", format!("exec.{} wall", new.id), side(&old), side(&new), show));
+        }
+    }
 }
 
 fn rates(a: &Policy, b: &Policy, changes: &mut Vec<Change>) {

@@ -5,6 +5,8 @@ use crate::model::{Origin, Policy};
 use crate::seccomp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::Path;
+use stockade_plan::AdditionAction;
 
 /// What a policy has, by name: what it is, and where it is written.
 type Set = BTreeMap<String, (Value, Option<Origin>)>;
@@ -23,6 +25,7 @@ pub(super) fn changes(a: &Policy, b: &Policy) -> Vec<Change> {
     ] {
         compare(layer, key, &of(a), &of(b), &mut changes);
     }
+    workspaces(a, b, &mut changes);
     syscalls(a, b, &mut changes);
     changes
 }
@@ -105,24 +108,74 @@ fn credentials(policy: &Policy) -> Set {
     policy.egress.iter().filter_map(one).collect()
 }
 
-/// Additions are by number, so what the filters give to every number is all there is.
+/// Where workspaces may lie: anywhere, if nobody says.
+fn workspaces(a: &Policy, b: &Policy, changes: &mut Vec<Change>) {
+    let places = |policy: &Policy| policy.workspaces.as_ref().map(|(folders, origin)| (folders.clone(), origin.clone()));
+    let within = |these: &[String], those: &[String]| {
+        these.iter().all(|one| those.iter().any(|other| Path::new(one).starts_with(other)))
+    };
+    let (of_a, of_b) = (places(a), places(b));
+    let (wider, narrower) = match (&of_a, &of_b) {
+        (None, None) => return,
+        (Some(_), None) => (true, false),
+        (None, Some(_)) => (false, true),
+        (Some((a, _)), Some((b, _))) => (!within(b, a), !within(a, b)),
+    };
+    let show = |of: &Option<(Vec<String>, Origin)>| of.as_ref().map_or("anywhere".to_owned(), |(folders, _)| folders.join(", "));
+    for (direction, holds) in [(Direction::Widened, wider), (Direction::Narrowed, narrower)] {
+        if holds {
+            changes.push(Change {
+                direction,
+                layer: "launch",
+                key: "fs.workspaces".to_owned(),
+                what: format!("{} became {}", show(&of_a), show(&of_b)),
+                a: of_a.as_ref().map(|(_, origin)| origin.clone()),
+                b: of_b.as_ref().map(|(_, origin)| origin.clone()),
+            });
+        }
+    }
+}
+
+/// Additions are by number, and the profile's own rules by arguments too: a refusal that is gone gives back what
+/// the profile lets through with some arguments, whatever it says of others.
 fn syscalls(a: &Policy, b: &Policy, changes: &mut Vec<Change>) {
     let Some(profile) = seccomp::profile("cell-native") else { return };
     let (of_a, of_b) = (profile.with(&a.syscalls), profile.with(&b.syscalls));
+    let added = |policy: &Policy| -> BTreeMap<u32, AdditionAction> {
+        seccomp::additions(&policy.syscalls).into_iter().map(|addition| (addition.nr, addition.action)).collect()
+    };
+    let (added_a, added_b) = (added(a), added(b));
     for name in seccomp::syscall_names() {
         let Some(number) = seccomp::syscall_number(name) else { continue };
-        let verdict = |filter: &seccomp::Filter| filter.decide(number.into(), [0; 6]).ok();
-        let (old, new) = (verdict(&of_a), verdict(&of_b));
+        let Ok(nr) = u32::try_from(number) else { continue };
+        let (old, new) = (added_a.get(&nr), added_b.get(&nr));
         if old == new {
             continue;
         }
+        let verdict = |filter: &seccomp::Filter| filter.decide(number.into(), [0; 6]).ok();
+        let ruled = profile.rules.iter().any(|rule| rule.nr == nr);
+        let (old_says, new_says) = (verdict(&of_a), verdict(&of_b));
+        let wider = match (old, new) {
+            (Some(_), None) if ruled => true,
+            (None, Some(_)) if ruled => false,
+            _ if old_says == new_says => continue,
+            _ => new_says > old_says,
+        };
         let origin = |policy: &Policy| {
             let rule = policy.syscalls.iter().find(|rule| rule.calls.iter().any(|(_, known)| known == name));
             rule.map(|rule| rule.origin.clone())
         };
-        let direction = if new > old { Direction::Widened } else { Direction::Narrowed };
-        let said = |action: Option<seccomp::Action>| action.map_or("nothing".to_owned(), |action| format!("{action:?}"));
-        let what = format!("{} became {}", said(old), said(new));
-        changes.push(Change { direction, layer: "seccomp", key: format!("syscall {name}"), what, a: origin(a), b: origin(b) });
+        let said = |added: Option<&AdditionAction>, action: Option<seccomp::Action>| match (added, action) {
+            (None, _) if ruled => "what the profile says".to_owned(),
+            (_, action) => action.map_or("nothing".to_owned(), |action| format!("{action:?}")),
+        };
+        changes.push(Change {
+            direction: if wider { Direction::Widened } else { Direction::Narrowed },
+            layer: "seccomp",
+            key: format!("syscall {name}"),
+            what: format!("{} became {}", said(old, old_says), said(new, new_says)),
+            a: origin(a),
+            b: origin(b),
+        });
     }
 }

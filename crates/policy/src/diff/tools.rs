@@ -4,66 +4,68 @@
 use super::fs::roots;
 use super::{Change, Direction, Pair, Tally};
 use crate::CompileError;
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, Expect};
 use crate::bundle::{Bundle, Rule};
-use crate::code::Code;
-use crate::model::Policy;
+use crate::code::{Code, Op};
+use crate::model::{EgressRule, Policy};
 use crate::path::PathRule;
-use crate::ruling::Judge;
+use crate::ruling::{Judge, Ruling};
 use crate::tool::{MODEL_CHAT, Tool};
 use serde_json::json;
 use std::collections::BTreeSet;
 
 pub(super) fn changes(pair: &Pair<'_>) -> Result<Vec<Change>, CompileError> {
-    // The same policies without what people wrote in Cedar: all that the lists say.
     let (lists_a, lists_b) = (without_author(pair.a), without_author(pair.b));
     let lists = Pair { a: &lists_a, b: &lists_b, judge_a: Judge::new(&lists_a)?, judge_b: Judge::new(&lists_b)? };
     let mut changes = Vec::new();
     for (action, attempts) in classes(pair) {
         let mut whole = Tally::new("tools", &action);
-        let mut by_lists = Tally::new("tools", &action);
         for (name, attempt) in &attempts {
             whole.ask(pair, attempt, name.clone());
-            by_lists.ask(&lists, attempt, name.clone());
         }
         if attempts.is_empty() {
             // Of an MCP tool: no list looks at its arguments.
             whole.note("any arguments".to_owned(), pair.judge_a.action(&action), pair.judge_b.action(&action));
-            by_lists.note("any arguments".to_owned(), lists.judge_a.action(&action), lists.judge_b.action(&action));
         }
         let found = !whole.widened.is_empty();
         changes.extend(whole.changes());
         if found {
             continue;
         }
-        match author(pair.a, pair.b, &action) {
-            Compared::None => {}
-            Compared::Undecided(why) => changes.push(undecided(&action, why)),
-            Compared::Stricter { permits } => {
-                // The same rules over wider lists, or over fewer denials, may meet a call that no example shows.
-                let lists_widen = !by_lists.widened.is_empty();
-                if lists_widen || (permits && fewer_denials(&lists, &action, &attempts)) {
-                    let why = "the lists allow more, and Cedar policies decide whether any call gains by it".to_owned();
-                    changes.push(undecided(&action, why));
-                }
-            }
-        }
+        let attempts: Vec<&Attempt> = attempts.iter().map(|(_, attempt)| attempt).collect();
+        changes.extend(by_author(pair, &lists, &action, &attempts));
     }
     Ok(changes)
 }
 
-pub(super) fn undecided(action: &str, why: String) -> Change {
+/// What no example shows, because rules that people wrote in Cedar decide on more than the lists tell apart.
+/// `lists` are the same policies without those rules, and `attempts` one of each class that the lists tell apart.
+pub(super) fn by_author(pair: &Pair<'_>, lists: &Pair<'_>, action: &str, attempts: &[&Attempt]) -> Option<Change> {
+    match author(pair.a, pair.b, action) {
+        Compared::None => None,
+        Compared::Undecided(why) => Some(undecided(action, why)),
+        Compared::Stricter { permits } => {
+            // The same rules over wider lists, or over fewer denials, may meet a call that no example shows.
+            let wider = gains(lists, action, attempts) || (permits && fewer_denials(lists, action, attempts));
+            let why = "the lists allow more, and Cedar policies decide whether any call gains by it";
+            wider.then(|| undecided(action, why.to_owned()))
+        }
+    }
+}
+
+fn undecided(action: &str, why: String) -> Change {
     Change { direction: Direction::Undecided, layer: "tools", key: action.to_owned(), what: why, a: None, b: None }
 }
 
-fn without_author(policy: &Policy) -> Policy {
+/// The same policy without what people wrote in Cedar: all that the lists say.
+pub(super) fn without_author(policy: &Policy) -> Policy {
     let mut policy = policy.clone();
     policy.bundle.rules.retain(|rule| !rule.author);
     policy
 }
 
 /// What the rules that people wrote for an action come to.
-pub(super) enum Compared {
+enum Compared {
     /// There are none.
     None,
     /// B has the same or fewer permits, and the same or more denials.
@@ -75,7 +77,7 @@ pub(super) enum Compared {
     Undecided(String),
 }
 
-pub(super) fn author(a: &Policy, b: &Policy, action: &str) -> Compared {
+fn author(a: &Policy, b: &Policy, action: &str) -> Compared {
     let of = |bundle: &'_ Bundle| -> Vec<Rule> {
         let about = |code: &Code| code.actions.as_ref().is_none_or(|actions| actions.iter().any(|uid| uid.1 == action));
         bundle.rules.iter().filter(|rule| rule.author && about(&rule.code)).cloned().collect()
@@ -94,22 +96,74 @@ pub(super) fn author(a: &Policy, b: &Policy, action: &str) -> Compared {
     if let Some(rule) = stranger(&old, &new, true) {
         return Compared::Undecided(format!("the Cedar policy {} of A denies something, and B has none like it", place(&rule)));
     }
+    let all = || old.iter().chain(&new);
+    if a.id != b.id && all().any(|rule| names_principal(&rule.code)) {
+        return Compared::Undecided("Cedar policies look at the principal, which is the policy's id, and the ids differ".to_owned());
+    }
+    if all().any(|rule| names_entry(&rule.code)) && !same_entries(a, b) {
+        let why = "Cedar policies look at context.rule, and the entries that it names differ";
+        return Compared::Undecided(why.to_owned());
+    }
     Compared::Stricter { permits: new.iter().any(|rule| !rule.code.forbid) }
+}
+
+fn names_principal(code: &Code) -> bool {
+    !code.principal.is_empty() || code.when.contains(&Op::Principal) || code.resource.contains(&Op::Principal)
+}
+
+/// Whether a condition looks at `context.rule`, or takes the context whole.
+fn names_entry(code: &Code) -> bool {
+    let named = |op: &Op| match op {
+        Op::Get(name) | Op::Has(name) => name == "rule",
+        Op::HasPath(names) => names.iter().any(|name| name == "rule"),
+        _ => false,
+    };
+    let whole = |(at, op): (usize, &Op)| {
+        let next = code.when.get(at.saturating_add(1));
+        *op == Op::Context && !matches!(next, Some(Op::Get(_) | Op::Has(_) | Op::HasPath(_)))
+    };
+    code.when.iter().any(named) || code.when.iter().enumerate().any(whole)
+}
+
+/// Whether every call matches an entry of the same name in both.
+fn same_entries(a: &Policy, b: &Policy) -> bool {
+    let exec = |policy: &Policy| -> Vec<(String, Vec<String>)> {
+        policy.exec.iter().map(|rule| (rule.id.clone(), rule.command.clone())).collect()
+    };
+    let egress = |policy: &Policy| {
+        let rules = policy.egress.iter();
+        let rule = |rule: &EgressRule| json!([rule.id, rule.host, rule.scheme, rule.ports, rule.methods, rule.paths]);
+        let bounds = policy.bundle.ceiling_egress.iter().flatten();
+        (rules.map(rule).collect::<Vec<_>>(), bounds.map(|bound| json!([bound.host, bound.ports, bound.methods])).collect::<Vec<_>>())
+    };
+    exec(a) == exec(b) && egress(a) == egress(b) && a.bundle.models == b.bundle.models
 }
 
 fn place(rule: &Rule) -> String {
     rule.origin.as_ref().map_or_else(|| rule.id.clone(), |origin| format!("{} ({origin})", rule.id))
 }
 
+/// What both say of an attempt of each class; of an MCP tool, whose arguments no list looks at, of the tool.
+fn rulings(lists: &Pair<'_>, action: &str, attempts: &[&Attempt]) -> Vec<(Ruling, Ruling)> {
+    if attempts.is_empty() {
+        return vec![(lists.judge_a.action(action), lists.judge_b.action(action))];
+    }
+    attempts.iter().map(|attempt| (lists.judge_a.rule(attempt), lists.judge_b.rule(attempt))).collect()
+}
+
+fn gains(lists: &Pair<'_>, action: &str, attempts: &[&Attempt]) -> bool {
+    // Allow before ask before deny.
+    rulings(lists, action, attempts).iter().any(|(a, b)| b.verdict < a.verdict)
+}
+
 /// Whether the lists of A deny some call that those of B do not deny, whoever permits it.
-fn fewer_denials(lists: &Pair<'_>, action: &str, attempts: &[(String, Attempt)]) -> bool {
-    let denies = |judge: &Judge<'_>, attempt: Option<&Attempt>| {
-        let ruling = attempt.map_or_else(|| judge.action(action), |attempt| judge.rule(attempt));
-        // What nobody permits is not a denial by a rule.
-        ruling.denial.is_some_and(|denial| denial.forbidden)
+fn fewer_denials(lists: &Pair<'_>, action: &str, attempts: &[&Attempt]) -> bool {
+    // What nobody permits is not a denial by a rule. What is asked about is, until somebody approves.
+    let denies = |ruling: &Ruling| match &ruling.denial {
+        Some(denial) => if ruling.verdict == Expect::Ask { 1 } else { 2 * u8::from(denial.forbidden) },
+        None => 0,
     };
-    let loses = |attempt: Option<&Attempt>| denies(&lists.judge_a, attempt) && !denies(&lists.judge_b, attempt);
-    if attempts.is_empty() { loses(None) } else { attempts.iter().any(|(_, attempt)| loses(Some(attempt))) }
+    rulings(lists, action, attempts).iter().any(|(a, b)| denies(b) < denies(a))
 }
 
 /// One call of each class that the lists of either policy tell apart, by action.

@@ -164,7 +164,11 @@ fn paths(policy: &mut Resolved, ceiling: &CeilingFile) {
             list.retain(|entry| !rule.value.covers(&entry.value));
         }
         match &rule.value {
-            PathRule::Workspace(_) => policy.deny.push(rule),
+            // As with a policy's own: beneath what nothing allows there is nothing to hide.
+            PathRule::Workspace(_) => {
+                let above = policy.read.iter().chain(&policy.write).any(|allowed| allowed.value.covers(&rule.value));
+                policy.deny.extend(above.then_some(rule));
+            }
             // Landlock cannot carve a hole, so what is above it goes too: the ceiling is not weaker than it says.
             PathRule::Host(_) => {
                 for list in [&mut policy.read, &mut policy.execute] {

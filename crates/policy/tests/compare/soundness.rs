@@ -4,7 +4,7 @@ use crate::made::{Made, Rng, attempts, loaded};
 use stockade_policy::diff::{Change, Direction, diff};
 use stockade_policy::{Attempt, Expect, Judge, Policy};
 
-const PAIRS: usize = 600;
+const PAIRS: usize = 300;
 
 /// Two policies: strangers, or one and a change of it.
 fn pair(rng: &mut Rng, folder: &std::path::Path) -> ((Made, Policy), (Made, Policy)) {
@@ -109,7 +109,10 @@ fn wider_one_way_is_narrower_the_other() {
         let side = |changes: Vec<Change>, direction| {
             // Another value of the same name is told as wider both ways: nobody knows what it means.
             let changes = changes.into_iter().filter(|c| c.direction == direction && !c.what.starts_with("is another"));
-            let mut keys: Vec<(&str, String)> = changes.map(|change| (change.layer, change.key)).collect();
+            let mut keys: Vec<(&str, String)> = changes
+                // An entry of `[[exec]]` may have another name there.
+                .map(|change| (change.layer, if change.key.starts_with("exec.") { "exec".to_owned() } else { change.key }))
+                .collect();
             keys.sort();
             keys
         };

@@ -65,8 +65,11 @@ fn show(page: &mut Page<'_>, changes: &[Change]) -> io::Result<()> {
             last = Some(change.direction);
         }
         page.to(2).bold(change.layer).text(" ").text(&change.key).wrapped(column, Tone::Plain, &change.what)?;
-        let place = |name: &str, origin: &Option<stockade_policy::Origin>| origin.as_ref().map(|origin| format!("{name} {origin}"));
-        let places: Vec<String> = [place("first", &change.a), place("second", &change.b)].into_iter().flatten().collect();
+        let place = |name: &str, origin: &Option<stockade_policy::Origin>| {
+            origin.as_ref().map(|origin| format!("{name} {origin}"))
+        };
+        let places: Vec<String> =
+            [place("first", &change.a), place("second", &change.b)].into_iter().flatten().collect();
         if !places.is_empty() {
             page.to(column).dim(&places.join(", ")).end()?;
         }

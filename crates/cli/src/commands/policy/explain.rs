@@ -217,15 +217,24 @@ fn fixes(page: &mut Page<'_>, explained: &Explained) -> io::Result<()> {
             page.put(Tone::Good, "checked").to(SAID).text(&format!("{with} it is allowed")).end()?;
             change(page, added)?;
             for origin in failing {
-                page.put(Tone::Odd, "but").to(SAID).text(&format!("the policy's own test at {origin} fails with it")).end()?;
+                page.put(Tone::Odd, "but")
+                    .to(SAID)
+                    .text(&format!("the policy's own test at {origin} fails with it"))
+                    .end()?;
             }
             Ok(())
         }
         Some(Checked::Refused { added, reason }) => {
-            page.put(Tone::Bad, "checked").wrapped(SAID, Tone::Plain, &format!("with this change alone it is not allowed: {reason}"))?;
+            page.put(Tone::Bad, "checked").wrapped(
+                SAID,
+                Tone::Plain,
+                &format!("with this change alone it is not allowed: {reason}"),
+            )?;
             change(page, added)
         }
-        Some(Checked::NotChecked(why)) => page.put(Tone::Odd, "checked").wrapped(SAID, Tone::Plain, &format!("not checked: {why}")),
+        Some(Checked::NotChecked(why)) => {
+            page.put(Tone::Odd, "checked").wrapped(SAID, Tone::Plain, &format!("not checked: {why}"))
+        }
     }
 }
 

@@ -58,8 +58,15 @@ pub(super) fn test(args: &Test) -> Result<u8, Failure> {
 
 fn one(loader: &Loader, path: &Path, more: &[PathBuf]) -> Tested {
     let file = path.display().to_string();
-    let mut tested =
-        Tested { file, ok: false, id: None, digest: None, tests: Vec::new(), diagnostics: Vec::new(), refused: Vec::new() };
+    let mut tested = Tested {
+        file,
+        ok: false,
+        id: None,
+        digest: None,
+        tests: Vec::new(),
+        diagnostics: Vec::new(),
+        refused: Vec::new(),
+    };
     match loader.load(path) {
         Ok(policy) => run(&mut tested, policy, more),
         Err(found) => tested.refused.push(found),
