@@ -6,8 +6,8 @@
 use crate::bundle::Bundle;
 use crate::cedar::CompileError;
 use crate::code::Names;
-use crate::denial::Denial;
 use crate::context::{approved, context, tool_args, with_argv};
+use crate::denial::Denial;
 use crate::engine::{Costly, Engine, Outcome, Query, Record, Resource};
 use crate::facts::Facts;
 use crate::mcp::{McpServer, read_tools};
