@@ -21,6 +21,7 @@ mod bad_policy;
 mod bad_surroundings;
 mod bad_workspace;
 mod ceiling;
+mod fs_agreement;
 mod journal;
 mod language;
 mod limits;

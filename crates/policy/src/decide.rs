@@ -7,6 +7,7 @@ use crate::bundle::Bundle;
 use crate::cedar::CompileError;
 use crate::code::Names;
 use crate::context::{approved, context, tool_args, with_argv};
+use crate::denial::Denial;
 use crate::engine::{Costly, Engine, Outcome, Query, Record, Resource};
 use crate::facts::Facts;
 use crate::mcp::{McpServer, read_tools};
@@ -141,13 +142,12 @@ impl Decider {
     ///
     /// # Errors
     /// The denial it comes to otherwise.
-    #[allow(clippy::result_large_err, reason = "once for each approval that a person gives")]
-    pub fn approve(&self, question: Question, approval: &Approval) -> Result<Grant, crate::Denial> {
+    pub fn approve(&self, question: Question, approval: &Approval) -> Result<Grant, Box<Denial>> {
         if question.grant.policy_digest != self.bundle.digest {
-            return Err(question.refused("the call was asked about under another policy"));
+            return Err(Box::new(question.refused("the call was asked about under another policy")));
         }
         if question.hash != approval.hash {
-            return Err(question.refused("the approval is for another action"));
+            return Err(Box::new(question.refused("the approval is for another action")));
         }
         Ok(question.grant)
     }

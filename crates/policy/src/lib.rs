@@ -71,4 +71,4 @@ pub use presets::{preset, preset_names};
 pub use ruling::{Judge, Ruling};
 pub use source::Trust;
 pub use tool::{ArgError, Effect, Tool, ToolCall};
-pub use verdict::{Approval, Grant, Question, Verdict};
+pub use verdict::{Approval, Grant, NOBODY_TO_ASK, Question, Verdict};

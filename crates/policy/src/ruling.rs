@@ -18,7 +18,7 @@ use crate::path::PathRule;
 use crate::schema;
 use crate::seccomp;
 use crate::tool::{ArgError, EGRESS_HTTP, EGRESS_TCP, MODEL_CHAT};
-use crate::verdict::Verdict;
+use crate::verdict::{NOBODY_TO_ASK, Verdict};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -112,7 +112,7 @@ impl<'p> Judge<'p> {
                 origin: self.origin(question.rules()),
                 rules: question.rules().to_vec(),
                 reason: format!("it needs an approval: {}", question.reason()),
-                denial: Some(question.refused("nobody has approved it")),
+                denial: Some(question.refused(NOBODY_TO_ASK)),
             },
             Verdict::Deny(denial) => denied(denial),
         }

@@ -6,6 +6,9 @@ use crate::digest;
 use crate::tool::ToolCall;
 use serde_json::{Value, json};
 
+/// Why a call that needs an approval is denied, in words that an agent may see.
+pub const NOBODY_TO_ASK: &str = "the call needs an approval, and nobody can give one in this version";
+
 /// A decision on one call.
 #[must_use = "a verdict that nobody looks at decides nothing"]
 #[derive(Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stockade_journal::{Call, Outcome, Payload, Record};
-use stockade_policy::{Denial, Effect, Facts, Fix, Grant, Tool, ToolCall, Verdict};
+use stockade_policy::{Denial, Effect, Facts, Fix, Grant, NOBODY_TO_ASK, Tool, ToolCall, Verdict};
 use stockade_wire::control::ToSupervisor;
 use stockade_wire::frame::Status;
 
@@ -18,9 +18,6 @@ use crate::tools::{Inputs, perform};
 
 /// Calls over the policy's number that get records of their own; the rest is counted.
 const OVER_SHOWN: u64 = 16;
-
-/// What an agent is told whose call needs an approval.
-const NOBODY_TO_ASK: &str = "the call needs an approval, and nobody can give one in this version";
 
 /// Longest arguments in bytes; `workspace.write` of the largest content as base64 fits.
 const MAX_ARGS: usize = 2 * 1024 * 1024;

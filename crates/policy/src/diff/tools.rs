@@ -138,14 +138,10 @@ fn same_entries(a: &Policy, b: &Policy) -> bool {
     let exec = |policy: &Policy| -> Vec<(String, Vec<String>)> {
         policy.exec.iter().map(|rule| (rule.id.clone(), rule.command.clone())).collect()
     };
-    let egress = |policy: &Policy| {
-        let rules = policy.egress.iter();
+    // A ceiling leaves a host its entry or takes it away, and what has none is refused before anything else.
+    let egress = |policy: &Policy| -> Vec<serde_json::Value> {
         let rule = |rule: &EgressRule| json!([rule.id, rule.host, rule.scheme, rule.ports, rule.methods, rule.paths]);
-        let bounds = policy.bundle.ceiling_egress.iter().flatten();
-        (
-            rules.map(rule).collect::<Vec<_>>(),
-            bounds.map(|bound| json!([bound.host, bound.ports, bound.methods])).collect::<Vec<_>>(),
-        )
+        policy.egress.iter().map(rule).collect()
     };
     exec(a) == exec(b) && egress(a) == egress(b) && a.bundle.models == b.bundle.models
 }
@@ -219,8 +215,11 @@ fn classes(pair: &Pair<'_>) -> Vec<(String, Vec<(String, Attempt)>)> {
         "*" => "stockade-witness",
         model => model,
     });
-    let chats = asked.map(|model| (model.to_owned(), call(MODEL_CHAT, json!({ "model": model })))).collect();
-    classes.push((MODEL_CHAT.to_owned(), chats));
+    let chats: Vec<_> = asked.map(|model| (model.to_owned(), call(MODEL_CHAT, json!({ "model": model })))).collect();
+    // A model that no entry serves is refused whatever a Cedar policy permits.
+    if !chats.is_empty() {
+        classes.push((MODEL_CHAT.to_owned(), chats));
+    }
     classes
 }
 

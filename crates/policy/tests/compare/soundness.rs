@@ -4,7 +4,7 @@ use crate::made::{Made, Rng, attempts, loaded};
 use stockade_policy::diff::{Change, Direction, diff};
 use stockade_policy::{Attempt, Expect, Judge, Policy};
 
-const PAIRS: usize = 300;
+const PAIRS: usize = 80;
 
 /// Two policies: strangers, or one and a change of it.
 fn pair(rng: &mut Rng, folder: &std::path::Path) -> ((Made, Policy), (Made, Policy)) {
@@ -98,14 +98,14 @@ fn nothing_wider_means_that_no_attempt_is() {
         "{PAIRS} pairs, {} attempts each: {silent} not wider, {wider} wider, {unknown} undecided; {shown} attempts wider",
         all.len()
     );
-    assert!(silent > 60 && wider > 60 && unknown > 10, "{silent} {wider} {unknown}");
+    assert!(silent > 10 && wider > 10 && unknown > 3, "{silent} {wider} {unknown}");
 }
 
 #[test]
 fn a_policy_is_as_wide_as_itself() {
     let folder = tempfile::tempdir().unwrap();
     let mut rng = Rng(12);
-    for _ in 0..300 {
+    for _ in 0..120 {
         let (made, policy) = loaded(&mut rng, folder.path());
         assert_eq!(diff(&policy, &policy).unwrap(), [], "{}", made.toml());
         let again = made.load(folder.path()).unwrap();
@@ -118,7 +118,7 @@ fn wider_one_way_is_narrower_the_other() {
     let folder = tempfile::tempdir().unwrap();
     let mut rng = Rng(13);
     let mut compared = 0;
-    for _ in 0..400 {
+    for _ in 0..160 {
         let ((made_a, a), (made_b, b)) = pair(&mut rng, folder.path());
         if made_a.cedar.is_some() || made_b.cedar.is_some() {
             continue;
@@ -142,5 +142,5 @@ fn wider_one_way_is_narrower_the_other() {
         assert!(!there.iter().any(|change| change.direction == Direction::Undecided), "{}", context());
         compared += 1;
     }
-    assert!(compared > 100, "{compared}");
+    assert!(compared > 50, "{compared}");
 }
