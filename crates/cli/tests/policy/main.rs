@@ -69,6 +69,7 @@ reason = \"only out/ is the agent's to write\"
 /// A folder with files, gone at the end.
 pub struct Place(tempfile::TempDir);
 
+#[allow(clippy::new_without_default, reason = "it makes a folder on the disk")]
 impl Place {
     pub fn new() -> Self {
         Self(tempfile::tempdir().unwrap())

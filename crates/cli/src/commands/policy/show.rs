@@ -137,13 +137,13 @@ fn limits(limits: &Limits) -> Vec<(&'static str, String)> {
 /// In the largest unit that shows all of it.
 fn bytes(n: u64) -> String {
     let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    let fits = units.iter().find(|(unit, _)| n >= *unit && n % unit == 0);
+    let fits = units.iter().find(|(unit, _)| n >= *unit && n.is_multiple_of(*unit));
     fits.map_or_else(|| format!("{n}B"), |(unit, name)| format!("{}{name}", n / unit))
 }
 
 fn time(ms: u64) -> String {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
-    let fits = units.iter().find(|(unit, _)| ms >= *unit && ms % unit == 0);
+    let fits = units.iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
     fits.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
 }
 
