@@ -179,7 +179,7 @@ calls_per_minute = { clock = 3, "*" = 9 }
 allow = ["clock", "random"]
 "#;
     let policy = parse_policy("test.toml", text).unwrap();
-    let decider = Decider::new(&policy.bundle()).unwrap();
+    let decider = Decider::new(policy.bundle()).unwrap();
     let mut rig = Rig::running_with(text);
     let script =
         ["clock", "random", "clock", "?", "clock", "clock", "random", "clock", "random", "random", "clock", "random"];
