@@ -134,7 +134,8 @@ fn explain_says_of_paths_what_a_cell_does() {
         // The interpreter and its loader, then what may come.
         let loader = [interpreter.to_str().unwrap(), "/usr/lib"];
         let execute = rng.some(&["/usr", "/usr/bin", "/usr/bin/echo", "@workspace", "@workspace/a", "@workspace/a/b"], 3, &loader);
-        let deny = rng.some(&INSIDE[1..], 2, &[]);
+        // Apart: of one within another the launch fails, which denies too much and not too little.
+        let deny = rng.some(&["@workspace/a/b", "@workspace/ab", "@workspace/.git", "@workspace/a/text"], 2, &[]);
         let mode = ["", "", "workspace = \"read-only\"\n", "workspace = \"none\"\n", "workspace = \"direct\"\n"][rng.below(5)];
         let text = format!(
             "version = 1\nid = \"t\"\nextends = [\"preset:base\"]\n[require]\ndegrade_ok = [\"landlock.truncate\", \"landlock.net\", \
