@@ -1,10 +1,12 @@
-//! How long a cold run takes, from request to reaped, beside peers on the same machine.
+//! How long a cold run takes, from request to reaped, beside peers on the same machine. `stockade-bench decide`
+//! measures decisions on tool calls instead.
 //!
 //! All contenders take turns in one run, and the order rotates, so that what one leaves behind (the
 //! kernel takes a network namespace down for 40 ms after its owner is gone) falls on all alike.
 
 mod component;
 mod contender;
+mod decide;
 mod machine;
 mod oci;
 mod options;
@@ -18,6 +20,9 @@ use std::error::Error;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == "decide") {
+        return ended(decide::run());
+    }
     let options = match options::parse(std::env::args_os().skip(1)) {
         Ok(options) => options,
         Err(message) => {
@@ -25,7 +30,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(&options) {
+    ended(run(&options))
+}
+
+fn ended(result: Result<(), Box<dyn Error>>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("stockade-bench: {e}");

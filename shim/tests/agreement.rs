@@ -43,18 +43,54 @@ fn calls(entries: &[Entry]) -> Vec<Call> {
 fn odd(rng: &mut Rng) -> (String, Value) {
     let long = "x".repeat(300);
     let tools = [
-        "workspace.read", "workspace.write", "workspace.list", "workspace.stat", "clock", "random", "exec", "", "*",
-        "Workspace.read", "http.get", "clock ", "mcp.git.log", "mcp.", "\u{1b}[2J", "\u{202e}", long.as_str(),
+        "workspace.read",
+        "workspace.write",
+        "workspace.list",
+        "workspace.stat",
+        "clock",
+        "random",
+        "exec",
+        "",
+        "*",
+        "Workspace.read",
+        "http.get",
+        "clock ",
+        "mcp.git.log",
+        "mcp.",
+        "\u{1b}[2J",
+        "\u{202e}",
+        long.as_str(),
     ];
     let deep = (0..12).fold(json!("x"), |inner, _| json!([inner]));
     let args = [
-        json!({}), json!([]), json!(null), json!("x"), json!(1e300), deep, json!({ "path": "/etc/passwd" }), json!({ "path": "" }),
-        json!({ "path": "a/../b" }), json!({ "path": "a\u{0}b" }), json!({ "path": "./a//b/./" }), json!({ "path": "é\u{202e}" }),
-        json!({ "path": long }), json!({ "path": 1 }), json!({ "path": "a", "offset": -1 }), json!({ "path": "a", "length": 0 }),
-        json!({ "path": "a", "content": "x", "mode": "create" }), json!({ "path": "a", "content_base64": "QUI=" }),
-        json!({ "path": "a", "content": "x", "content_base64": "QUI=" }), json!({ "length": 4097 }), json!({ "length": "1" }),
-        json!({ "argv": [] }), json!({ "argv": ["git"] }), json!({ "argv": ["/usr/bin/../bin/git"] }), json!({ "argv": ["/usr/bin/git", "\u{0}"] }),
-        json!({ "argv": ["/usr/bin/git"], "timeout_ms": 1 }), json!({ "tz": "UTC" }), json!({ "path": "a", "\u{1b}": 1 }),
+        json!({}),
+        json!([]),
+        json!(null),
+        json!("x"),
+        json!(1e300),
+        deep,
+        json!({ "path": "/etc/passwd" }),
+        json!({ "path": "" }),
+        json!({ "path": "a/../b" }),
+        json!({ "path": "a\u{0}b" }),
+        json!({ "path": "./a//b/./" }),
+        json!({ "path": "é\u{202e}" }),
+        json!({ "path": long }),
+        json!({ "path": 1 }),
+        json!({ "path": "a", "offset": -1 }),
+        json!({ "path": "a", "length": 0 }),
+        json!({ "path": "a", "content": "x", "mode": "create" }),
+        json!({ "path": "a", "content_base64": "QUI=" }),
+        json!({ "path": "a", "content": "x", "content_base64": "QUI=" }),
+        json!({ "length": 4097 }),
+        json!({ "length": "1" }),
+        json!({ "argv": [] }),
+        json!({ "argv": ["git"] }),
+        json!({ "argv": ["/usr/bin/../bin/git"] }),
+        json!({ "argv": ["/usr/bin/git", "\u{0}"] }),
+        json!({ "argv": ["/usr/bin/git"], "timeout_ms": 1 }),
+        json!({ "tz": "UTC" }),
+        json!({ "path": "a", "\u{1b}": 1 }),
     ];
     ((*rng.one(&tools)).to_owned(), rng.one(&args).clone())
 }
@@ -64,7 +100,11 @@ fn assert_same(ruling: &Ruling, call: &Call, context: &str) {
     assert_eq!(call.decision, verdict, "{context}");
     match &ruling.denial {
         None => {
-            assert_eq!((call.layer.as_str(), &call.rules, &call.reason), (ruling.layer, &ruling.rules, &ruling.reason), "{context}");
+            assert_eq!(
+                (call.layer.as_str(), &call.rules, &call.reason),
+                (ruling.layer, &ruling.rules, &ruling.reason),
+                "{context}"
+            );
             assert_eq!(call.denial, None, "{context}");
         }
         // All of it: layer, rule, file and line, object, reason, and what would allow it.
@@ -85,16 +125,15 @@ fn assert_same(ruling: &Ruling, call: &Call, context: &str) {
 fn explain_and_the_running_shim_agree_on_a_thousand_calls() {
     let folder = tempfile::tempdir().unwrap();
     let mut rng = Rng(21);
-    let near: Vec<Attempt> = attempts()
-        .into_iter()
-        .filter(|attempt| matches!(attempt, Attempt::Call { approved: false, .. }))
-        .collect();
+    let near: Vec<Attempt> =
+        attempts().into_iter().filter(|attempt| matches!(attempt, Attempt::Call { approved: false, .. })).collect();
     let mut seen = [0; 3];
     for number in 0..POLICIES {
         // The shim counts calls and has a clock; explain starts at nought. Limits of calls are low in some.
         let (made, policy) = loop {
             let (made, policy) = loaded(&mut rng, folder.path());
-            let moving = made.cedar.as_ref().is_some_and(|text| text.contains("context.calls") || text.contains("context.now"));
+            let moving =
+                made.cedar.as_ref().is_some_and(|text| text.contains("context.calls") || text.contains("context.now"));
             if !moving && policy.limits.calls >= CALLS as u64 {
                 break (made, policy);
             }
@@ -115,7 +154,9 @@ fn explain_and_the_running_shim_agree_on_a_thousand_calls() {
         let calls = calls(&rig.end());
         assert_eq!(calls.len(), CALLS);
         for ((tool, args, ruling), call) in said.iter().zip(&calls) {
-            let context = || format!("policy {number}, {tool:?} {args}\n{}\n{}", made.toml(), made.cedar.as_deref().unwrap_or(""));
+            let context = || {
+                format!("policy {number}, {tool:?} {args}\n{}\n{}", made.toml(), made.cedar.as_deref().unwrap_or(""))
+            };
             assert_eq!(&call.tool, tool);
             assert!(matches!(&call.args, Payload::Inline(recorded) if recorded == args), "{}", context());
             assert_eq!(call.policy_digest, policy.digest);
@@ -140,7 +181,8 @@ allow = ["clock", "random"]
     let policy = parse_policy("test.toml", text).unwrap();
     let decider = Decider::new(&policy.bundle()).unwrap();
     let mut rig = Rig::running_with(text);
-    let script = ["clock", "random", "clock", "?", "clock", "clock", "random", "clock", "random", "random", "clock", "random"];
+    let script =
+        ["clock", "random", "clock", "?", "clock", "clock", "random", "clock", "random", "random", "clock", "random"];
     let (mut said, mut limited) = (Vec::new(), 0);
     for (number, tool) in script.iter().enumerate() {
         let args = if *tool == "random" { json!({ "length": 1 }) } else { json!({}) };
@@ -155,7 +197,9 @@ allow = ["clock", "random"]
     assert_eq!(calls.len(), script.len());
     for (verdict, call) in said.iter().zip(&calls) {
         match verdict {
-            Verdict::Allow(grant) => assert_eq!((call.decision.as_str(), call.rules.as_slice()), ("allow", grant.rules())),
+            Verdict::Allow(grant) => {
+                assert_eq!((call.decision.as_str(), call.rules.as_slice()), ("allow", grant.rules()))
+            }
             Verdict::Deny(denial) => {
                 assert_eq!(call.denial, Some(denial.record()));
                 limited += usize::from(denial.rule.as_ref().is_some_and(|rule| rule.contains("calls_per_minute")));

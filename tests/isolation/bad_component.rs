@@ -190,7 +190,7 @@ fn endless_work_ends_at_the_wall() {
     let huge_fuel = "[limits]\nwall = \"500ms\"\nfuel = 9_000_000_000_000_000\ncalls = 1_000_000\n";
     let policy = rig.wasm_policy(huge_fuel);
     let with_exec = rig.wasm_policy(&format!(
-        "{huge_fuel}pids = 32\n[tools]\nallow = [\"exec\"]\n[fs]\nread = [\"/usr\", \"/etc/ld.so.cache\", \"@workspace\"]\n{}",
+        "{huge_fuel}pids = 32\n[tools]\nallow = [\"exec\"]\n[fs]\nread = [\"/usr\", \"/etc/ld.so.cache\", \"@workspace\"]\nexecute = [\"/usr\"]\n{}",
         "[[exec]]\nid = \"sleep\"\ncommand = [\"/usr/bin/sleep\"]\nwall = \"1h\"\n"
     ));
     let sleep = caller("exec", r#"{"argv":["/usr/bin/sleep","3600"]}"#);

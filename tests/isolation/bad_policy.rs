@@ -66,15 +66,15 @@ fn a_policy_that_makes_no_sense_is_refused() {
         ("a misspelt key", b"version = 1\nid = \"a\"\n[limits]\nmemroy = \"1GiB\"\n", &["bad.toml:4", "memory"]),
         (
             "a limit of nothing",
-            b"version = 1\nid = \"a\"\nextends = [\"preset:base\"]\n[limits]\npids = 0\n",
+            b"version = 1\nid = \"a\"\nextends = [\"preset:base@1\"]\n[limits]\npids = 0\n",
             &["bad.toml:5"],
         ),
         ("an unknown preset", b"version = 1\nid = \"a\"\nextends = [\"preset:nosuch\"]\n", &["nosuch"]),
         ("an escape in its name", b"version = 1\nid = \"a\x1b[31mb\"\n", &["bad.toml"]),
         (
             "a test that fails",
-            b"version = 1\nid = \"a\"\nextends = [\"preset:base\"]\n[[test]]\ncall = \"clock\"\nexpect = \"allow\"\n",
-            &["bad.toml:5", "test failed"],
+            b"version = 1\nid = \"a\"\nextends = [\"preset:base@1\"]\n[[test]]\ncall = \"clock\"\nexpect = \"allow\"\n",
+            &["bad.toml:4", "test failed"],
         ),
     ];
     for (what, content, says) in cases {

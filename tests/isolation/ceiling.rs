@@ -18,7 +18,7 @@ use stockade_tests::host::Programs;
 
 use crate::rig::{Rig, list};
 
-const TEXT: &str = "# the owner's\n";
+const TEXT: &str = "version = 1 # and nothing that the loader would narrow\n";
 /// Room for what the test's policies ask.
 const MEMORY: u64 = 1 << 30;
 
@@ -68,6 +68,7 @@ fn under(rig: &Rig, compiled: &[u8], setup: &str, command: &Command) -> Command 
 }
 
 const PUT: &str = "cp \"$1\" /etc/stockade/ceiling.bin; cp \"$2\" /etc/stockade/ceiling.toml";
+const ALONE: &str = "cp \"$1\" /etc/stockade/ceiling.bin";
 
 #[test]
 fn a_plan_over_the_ceiling_is_refused_and_named() {
@@ -102,8 +103,9 @@ fn a_plan_over_the_ceiling_is_refused_and_named() {
         rig.clean(key.name());
     }
     // What a policy adds to the filter has to be listed.
-    let mut with = Command::new(Programs::find().path("stockade-run-with"));
-    with.arg(r#"{"syscalls": [["ioprio_set", "allow"]]}"#).args(run.get_args());
+    let added = "[[syscalls.add]]\nnames = [\"ioprio_set\"]\naction = \"allow\"\nwhy = \"a test of it\"\n";
+    let mut with = rig.command(&rig.native_policy(added));
+    with.args(["--", "/usr/bin/true"]);
     rig.end(&mut under(&rig, &fits.encode(), PUT, &with)).expect("a syscall", 10, &["syscalls", "251", "none"]);
     let listed = Ceiling { syscalls: Some(vec![251]), ..fits };
     rig.end(&mut under(&rig, &listed.encode(), PUT, &with)).expect("a listed syscall", 0, &["finished"]);
@@ -124,8 +126,11 @@ fn a_ceiling_that_cannot_be_trusted_lets_nothing_run() {
         ("a link", "cp \"$1\" /etc/stockade/x; ln -s x /etc/stockade/ceiling.bin".to_owned(), "ceiling.bin"),
         ("a folder", "mkdir /etc/stockade/ceiling.bin".to_owned(), "owned by root"),
         ("a pipe", "mkfifo /etc/stockade/ceiling.bin".to_owned(), "owned by root"),
-        ("somebody's folder", format!("{PUT}; chown 65534 /etc/stockade"), "owned by root"),
-        ("a folder for all", format!("{PUT}; chmod 0777 /etc/stockade"), "owned by root"),
+        // The loader reads the text before the launcher reads what was made of it.
+        ("somebody's folder", format!("{PUT}; chown 65534 /etc/stockade"), "belongs to uid 65534"),
+        ("a folder for all", format!("{PUT}; chmod 0777 /etc/stockade"), "/etc/stockade is writable"),
+        ("somebody's folder, no text", format!("{ALONE}; chown 65534 /etc/stockade"), "owned by root"),
+        ("a folder for all, no text", format!("{ALONE}; chmod 0777 /etc/stockade"), "owned by root"),
         ("nothing in a folder for all", "chmod 0777 /etc/stockade".to_owned(), "owned by root"),
         ("garbage", "echo garbage > /etc/stockade/ceiling.bin".to_owned(), "another kind or version"),
         ("an empty file", ": > /etc/stockade/ceiling.bin".to_owned(), "end inside"),
@@ -139,7 +144,7 @@ fn a_ceiling_that_cannot_be_trusted_lets_nothing_run() {
         rig.clean(what);
     }
     // Neither text nor ceiling, or a ceiling without its text: as before, and as it says.
-    for setup in ["", "cp \"$1\" /etc/stockade/ceiling.bin"] {
+    for setup in ["", ALONE] {
         rig.end(&mut under(&rig, &bytes, setup, &run)).expect(setup, 0, &["finished"]);
     }
     rig.clean("ceilings");

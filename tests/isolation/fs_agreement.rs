@@ -39,9 +39,28 @@ const INSIDE: [&str; 6] =
 
 /// Everybody may read these, and execute those that are programs.
 const HOST: [&str; 22] = [
-    "/usr", "/usr/share", "/usr/share/common-licenses/GPL-3", "/usr/share/doc", "/usr/lib", "/usr/lib/os-release", "/usr/bin",
-    "/usr/bin/true", "/usr/bin/echo", "/usr/sbin", "/bin/true", "/bin/echo", "/bin", "/etc/ssl/openssl.cnf", "/etc/ssl/certs",
-    "/etc/debian_version", "/etc/shells", "/etc/passwd", "/etc/group", "/etc/hosts", "/etc", "/",
+    "/usr",
+    "/usr/share",
+    "/usr/share/common-licenses/GPL-3",
+    "/usr/share/doc",
+    "/usr/lib",
+    "/usr/lib/os-release",
+    "/usr/bin",
+    "/usr/bin/true",
+    "/usr/bin/echo",
+    "/usr/sbin",
+    "/bin/true",
+    "/bin/echo",
+    "/bin",
+    "/etc/ssl/openssl.cnf",
+    "/etc/ssl/certs",
+    "/etc/debian_version",
+    "/etc/shells",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/hosts",
+    "/etc",
+    "/",
 ];
 const OWN: [&str; 8] =
     ["/tmp", "/dev/shm", "/dev/null", "/dev/zero", "/dev/urandom", "/proc", "/proc/self/status", "/proc/self/comm"];
@@ -129,14 +148,31 @@ fn explain_says_of_paths_what_a_cell_does() {
     let (mut agreed, mut allowed, mut ran) = (0, 0, 0);
     while ran < POLICIES {
         let needed = ["/usr", "/etc/ld.so.cache"];
-        let read = rng.some(&["/etc/ssl", "/etc/debian_version", "/etc/shells", "/usr/share", "@workspace", "@workspace/a", "@workspace/ab"], 4, &needed);
+        let read = rng.some(
+            &[
+                "/etc/ssl",
+                "/etc/debian_version",
+                "/etc/shells",
+                "/usr/share",
+                "@workspace",
+                "@workspace/a",
+                "@workspace/ab",
+            ],
+            4,
+            &needed,
+        );
         let write = rng.some(&INSIDE, 2, &[]);
         // The interpreter and its loader, then what may come.
         let loader = [interpreter.to_str().unwrap(), "/usr/lib"];
-        let execute = rng.some(&["/usr", "/usr/bin", "/usr/bin/echo", "@workspace", "@workspace/a", "@workspace/a/b"], 3, &loader);
+        let execute = rng.some(
+            &["/usr", "/usr/bin", "/usr/bin/echo", "@workspace", "@workspace/a", "@workspace/a/b"],
+            3,
+            &loader,
+        );
         // Apart: of one within another the launch fails, which denies too much and not too little.
         let deny = rng.some(&["@workspace/a/b", "@workspace/ab", "@workspace/.git", "@workspace/a/text"], 2, &[]);
-        let mode = ["", "", "workspace = \"read-only\"\n", "workspace = \"none\"\n", "workspace = \"direct\"\n"][rng.below(5)];
+        let mode =
+            ["", "", "workspace = \"read-only\"\n", "workspace = \"none\"\n", "workspace = \"direct\"\n"][rng.below(5)];
         let text = format!(
             "version = 1\nid = \"t\"\nextends = [\"preset:base\"]\n[require]\ndegrade_ok = [\"landlock.truncate\", \"landlock.net\", \
              \"landlock.ioctl_dev\", \"landlock.scope\"]\n[limits]\nwall = \"30s\"\noutput = \"1MiB\"\n[fs]\nread = {read}\nwrite = {write}\n\
@@ -159,7 +195,8 @@ fn explain_says_of_paths_what_a_cell_does() {
         }
         let run = rig.end(&mut command);
         run.expect(&text, 0, &[]);
-        let said: Vec<(String, bool, String)> = serde_json::from_str(&run.text()).unwrap_or_else(|e| panic!("{e}: {}", run.text()));
+        let said: Vec<(String, bool, String)> =
+            serde_json::from_str(&run.text()).unwrap_or_else(|e| panic!("{e}: {}", run.text()));
         assert_eq!(said.len(), attempts.len());
         let mut differ = Vec::new();
         for ((path, access), (line, happened, error)) in attempts.into_iter().zip(said) {

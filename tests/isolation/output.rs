@@ -154,8 +154,10 @@ fn every_end_has_its_code() {
     let no_clock = rig.wasm_policy("[tools]\nallow = []\n");
     let with_clock = rig.wasm_policy("");
     rig.wasm(&with_clock, &clock_by_wasi()).expect("the clock", 0, &["finished"]);
-    let base = rig
-        .file("no-clock.toml", std::fs::read_to_string(&no_clock).unwrap().replace("preset:wasm-pure", "preset:base"));
+    let base = rig.file(
+        "no-clock.toml",
+        std::fs::read_to_string(&no_clock).unwrap().replace("preset:wasm-pure@1", "preset:base@1"),
+    );
     rig.wasm(&base, &clock_by_wasi()).expect("a clock that is denied", 22, &["ended by a denial", "clock"]);
 
     let endless = rig.wasm_policy("[limits]\nfuel = 9_000_000_000_000_000\n");

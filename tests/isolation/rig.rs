@@ -102,12 +102,18 @@ impl Rig {
 
     /// A policy for native programs.
     pub fn native_policy(&self, sections: &str) -> PathBuf {
-        self.policy("python", sections)
+        self.policy("python@1", sections)
+    }
+
+    /// A policy for native programs that has of `/usr` and the workspace what `fs` says, and nothing of a preset's.
+    pub fn bare_policy(&self, fs: &str) -> PathBuf {
+        let read = "read = [\"/usr\", \"/etc/ld.so.cache\", \"@workspace\"]\nwrite = [\"@workspace\"]\n";
+        self.policy("base@1", &format!("[fs]\n{read}{fs}"))
     }
 
     /// A policy for components.
     pub fn wasm_policy(&self, sections: &str) -> PathBuf {
-        self.policy("wasm-pure", sections)
+        self.policy("wasm-pure@1", sections)
     }
 
     /// `stockade run` with this policy, the workspace and a state folder of the test's own.

@@ -59,7 +59,7 @@ pub fn example_policy(dir: &Path) -> PathBuf {
     let path = dir.join("policy.toml");
     let text = r#"version = 1
 id = "test"
-extends = ["preset:python"]
+extends = ["preset:python@1"]
 [require]
 degrade_ok = ["landlock.truncate", "landlock.net", "landlock.ioctl_dev", "landlock.scope"]
 [limits]

@@ -69,9 +69,9 @@ impl Folder {
         let new = format!(".{name}.stockade-{}", std::process::id());
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = openat(self.0.as_fd(), new.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR).map_err(io)?;
-        let done = self.fill(File::from(file), bytes, as_).and_then(|()| {
-            renameat(self.0.as_fd(), new.as_str(), self.0.as_fd(), name).map_err(io)
-        });
+        let done = self
+            .fill(File::from(file), bytes, as_)
+            .and_then(|()| renameat(self.0.as_fd(), new.as_str(), self.0.as_fd(), name).map_err(io));
         if done.is_err() {
             // What is left over is of no use to anybody; the first error is what counts.
             let _ = unlinkat(self.0.as_fd(), new.as_str(), UnlinkatFlags::NoRemoveDir);

@@ -24,7 +24,8 @@ pub fn rendered(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        if let Some(end) = rest.strip_prefix("\x1b[").and_then(|tail| tail.find(|c: char| !c.is_ascii_digit() && c != ';'))
+        if let Some(end) =
+            rest.strip_prefix("\x1b[").and_then(|tail| tail.find(|c: char| !c.is_ascii_digit() && c != ';'))
             && let Some((colour, tail)) = rest.split_at_checked(end + 3)
             && colour.ends_with('m')
         {
@@ -188,7 +189,8 @@ mod tests {
 
     #[test]
     fn of_rendered_text_only_colours_pass() {
-        let shown = rendered("\u{1b}[1m\u{1b}[38;5;9merror\u{1b}[0m: \u{1b}]0;x\u{7}\u{1b}[2Jé\u{1b}[\n\t\u{202e}\u{9b}3m");
+        let shown =
+            rendered("\u{1b}[1m\u{1b}[38;5;9merror\u{1b}[0m: \u{1b}]0;x\u{7}\u{1b}[2Jé\u{1b}[\n\t\u{202e}\u{9b}3m");
         let expected = "\u{1b}[1m\u{1b}[38;5;9merror\u{1b}[0m: \\x1b]0;x\\x07\\x1b[2Jé\\x1b[\n\t\\u{202e}\\x9b3m";
         assert_eq!(shown, expected);
     }

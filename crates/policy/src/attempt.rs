@@ -114,7 +114,13 @@ impl std::fmt::Display for Attempt {
             Self::Host { endpoint, http: None } => write!(f, "host {}", endpoint.escape_debug()),
             Self::Host { endpoint, http: Some(http) } => {
                 let scheme = if http.tls { "" } else { " http" };
-                write!(f, "host {} {} {}{scheme}", endpoint.escape_debug(), http.method.escape_debug(), http.path.escape_debug())
+                write!(
+                    f,
+                    "host {} {} {}{scheme}",
+                    endpoint.escape_debug(),
+                    http.method.escape_debug(),
+                    http.path.escape_debug()
+                )
             }
             Self::Syscall { name, .. } => write!(f, "syscall {}", name.escape_debug()),
         }

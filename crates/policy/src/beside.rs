@@ -42,7 +42,10 @@ impl Beside<'_> {
         let (mut servers, mut errors): (Vec<Served>, Vec<Diagnostic>) = (Vec::new(), Vec::new());
         for text in layers.iter().flat_map(|layer| &layer.file.mcp) {
             if let Some(twin) = servers.iter().find(|one| one.rule.name == text.name.value) {
-                let message = format!("the name of [[mcp]] \"{}\" is taken by the entry at {}", text.name.value, twin.rule.origin);
+                let message = format!(
+                    "the name of [[mcp]] \"{}\" is taken by the entry at {}",
+                    text.name.value, twin.rule.origin
+                );
                 errors.push(Diagnostic::at(&text.name.place, message).help("give it another name"));
                 continue;
             }
@@ -57,7 +60,10 @@ impl Beside<'_> {
 
 fn served(text: &McpText, source: SourceText) -> Result<Served, Diagnostic> {
     let known = crate::presets::preset_names().find(|name| {
-        text.policy.value.strip_prefix("preset:").is_some_and(|wanted| wanted == *name || name.split('@').next() == Some(wanted))
+        text.policy
+            .value
+            .strip_prefix("preset:")
+            .is_some_and(|wanted| wanted == *name || name.split('@').next() == Some(wanted))
     });
     if known.is_none() {
         let shown: String = text.policy.value.escape_debug().take(128).collect();

@@ -136,6 +136,12 @@ impl std::fmt::Display for BundleError {
 
 impl std::error::Error for BundleError {}
 
+impl From<&Bundle> for Bundle {
+    fn from(bundle: &Bundle) -> Self {
+        bundle.clone()
+    }
+}
+
 impl Bundle {
     /// JSON, one object.
     #[must_use]

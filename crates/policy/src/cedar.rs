@@ -1,12 +1,12 @@
 //! Cedar policies, their schema, and strict validation: where text becomes rules.
 
-use crate::mcp::McpServer;
-use crate::schema::{HOUSE, actions, schema_text};
-use std::borrow::Cow;
 use crate::bundle::Rule;
 use crate::code::encode;
+use crate::mcp::McpServer;
+use crate::schema::{HOUSE, actions, schema_text};
 use crate::written;
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use std::borrow::Cow;
 
 /// Why rules do not make a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -100,7 +100,8 @@ fn dead(policy: &Policy, found: &mut Findings) {
     let denied = |tool: &str| policy.denied.iter().find(|entry| entry.tool == tool || entry.tool == "*");
     for entry in &policy.bundle.listed {
         if let Some(deny) = denied(&entry.tool) {
-            let message = format!("{} ({}) can never matter: {} ({}) denies it", entry.id, entry.tool, deny.id, deny.origin);
+            let message =
+                format!("{} ({}) can never matter: {} ({}) denies it", entry.id, entry.tool, deny.id, deny.origin);
             found.add(Severity::Warning, "unreachable", Some(&entry.origin), message, "remove one of them");
         }
     }
@@ -109,18 +110,28 @@ fn dead(policy: &Policy, found: &mut Findings) {
 /// What is to be said of the file itself.
 fn files(policy: &Policy, found: &mut Findings) {
     for remark in &policy.remarks {
-        let help = "install it where only root writes: sudo install -D -o root -m 0644 FILE /etc/stockade/policies/FILE";
+        let help =
+            "install it where only root writes: sudo install -D -o root -m 0644 FILE /etc/stockade/policies/FILE";
         found.add(Severity::Warning, "not-trusted", None, format!("a run would refuse the file: {remark}"), help);
     }
     for (preset, origin) in &policy.unpinned {
-        let newest = crate::presets::preset_names().find(|name| preset.strip_prefix("preset:") == name.split('@').next());
+        let newest =
+            crate::presets::preset_names().find(|name| preset.strip_prefix("preset:") == name.split('@').next());
         let message = format!("\"{preset}\" names no version: another release of stockade may mean another text");
         let help = newest.map_or_else(|| "name a version".to_owned(), |name| format!("write \"preset:{name}\""));
         found.add(Severity::Note, "unpinned-preset", Some(origin), message, help);
     }
     for rule in &policy.narrowed {
-        let left = if rule.left.is_empty() { "nothing of it is left".to_owned() } else { format!("left: {}", rule.left) };
-        let message = format!("{} asks for {}; the host's ceiling ({}) narrows it, {left}", rule.key, rule.asked, rule.ceiling);
-        found.add(Severity::Note, "narrowed", Some(&rule.origin), message, "ask for less, or have the host's owner widen the ceiling");
+        let left =
+            if rule.left.is_empty() { "nothing of it is left".to_owned() } else { format!("left: {}", rule.left) };
+        let message =
+            format!("{} asks for {}; the host's ceiling ({}) narrows it, {left}", rule.key, rule.asked, rule.ceiling);
+        found.add(
+            Severity::Note,
+            "narrowed",
+            Some(&rule.origin),
+            message,
+            "ask for less, or have the host's owner widen the ceiling",
+        );
     }
 }

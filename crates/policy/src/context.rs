@@ -4,7 +4,7 @@ use crate::engine::Record;
 use crate::facts::{Facts, Moment};
 use crate::host::{Endpoint, Method, UrlPath};
 use crate::tool::ToolCall;
-use cedar_policy_core::ast::Value;
+use cedar_policy_core::ast::{Value, ValueKind};
 use std::sync::Arc;
 
 /// The context of a call with these arguments; `rule` is the id of the entry of the policy it matches.
@@ -16,6 +16,19 @@ pub(crate) fn context(args: Value, rule: Option<&str>, facts: &Facts) -> Arc<Rec
     context.insert("now".into(), now(facts.now));
     if let Some(rule) = rule {
         context.insert("rule".into(), Value::from(rule));
+    }
+    Arc::new(context)
+}
+
+/// The same context with the arguments of a command as a set, which is costly to make.
+pub(crate) fn with_argv(context: &Record, argv: &[String]) -> Arc<Record> {
+    let mut context = context.clone();
+    if let Some(args) = context.get_mut("args")
+        && let ValueKind::Record(fields) = &args.value
+    {
+        let mut fields = Record::clone(fields);
+        fields.insert("argv".into(), Value::set(argv.iter().map(|a| Value::from(a.as_str())), None));
+        *args = Value::record_arc(Arc::new(fields), None);
     }
     Arc::new(context)
 }
@@ -50,9 +63,8 @@ fn now(unix: u64) -> Value {
     record([("hour", number(hour)), ("minute", number(minute)), ("unix", number(unix)), ("weekday", number(weekday))])
 }
 
-/// Arguments of a built-in tool. Those of a command are a set that is costly to make: `argv` says whether some
-/// rule looks at it.
-pub(crate) fn tool_args(call: &ToolCall, argv: bool) -> Value {
+/// Arguments of a built-in tool, but for a command's `argv`: see [`with_argv`].
+pub(crate) fn tool_args(call: &ToolCall) -> Value {
     match call {
         ToolCall::Read { path, offset, length } => {
             record([("length", number(*length)), ("offset", number(*offset)), ("path", Value::from(path.as_str()))])
@@ -66,9 +78,6 @@ pub(crate) fn tool_args(call: &ToolCall, argv: bool) -> Value {
         ToolCall::Random { length } => record([("length", number(*length))]),
         ToolCall::Exec { argv: words, timeout_ms } => {
             let mut args = vec![("argc", number(words.len() as u64))];
-            if argv {
-                args.push(("argv", Value::set(words.iter().map(|a| Value::from(a.as_str())), None)));
-            }
             args.extend(timeout_ms.map(|ms| ("timeout_ms", number(ms))));
             Value::record(args, None)
         }

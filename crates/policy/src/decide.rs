@@ -6,16 +6,19 @@
 use crate::bundle::Bundle;
 use crate::cedar::CompileError;
 use crate::code::Names;
-use crate::context::{approved, context, tool_args};
-use crate::engine::{Engine, Outcome, Query, Resource};
+use crate::context::{approved, context, tool_args, with_argv};
+use crate::denial::Denial;
+use crate::engine::{Costly, Engine, Outcome, Query, Record, Resource};
 use crate::facts::Facts;
 use crate::mcp::{McpServer, read_tools};
 use crate::schema::{self, actions};
 use crate::tool::{Tool, ToolCall};
 use crate::verdict::{Approval, Grant, Question, Verdict, action_hash};
-use cedar_policy_core::ast::{Eid, EntityType, EntityUID, Value as Cedar};
+use cedar_policy_core::ast::{self, Eid, EntityType, EntityUID, Value as Cedar};
+use cedar_policy_core::entities::Entities;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What is to be decided.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +67,8 @@ pub(crate) struct Asked<'a> {
     /// The object in its one spelling, for records.
     pub object: &'a str,
     pub args: Cedar,
+    /// The words of a command, which rules see only if one of them looks.
+    pub argv: &'a [String],
     /// The id of the entry of the policy that it matches.
     pub rule: Option<&'a str>,
 }
@@ -82,7 +87,8 @@ impl Decider {
     ///
     /// # Errors
     /// [`CompileError`] names the rule.
-    pub fn new(bundle: &Bundle) -> Result<Self, CompileError> {
+    pub fn new(bundle: impl Into<Bundle>) -> Result<Self, CompileError> {
+        let bundle: Bundle = bundle.into();
         let mut names = Names::default();
         let mut kind = |name: &str| names.kind(name).map_err(|e| CompileError::internal(&e.to_string()));
         let (agent, action) = (kind("Agent")?, kind("Action")?);
@@ -112,7 +118,7 @@ impl Decider {
                 commands.entry(program.clone()).or_default().push(at);
             }
         }
-        Ok(Self { engine, kinds, actions, commands, servers, bundle: bundle.clone() })
+        Ok(Self { engine, kinds, actions, commands, servers, bundle })
     }
 
     /// The bundle it was made of.
@@ -136,38 +142,23 @@ impl Decider {
     ///
     /// # Errors
     /// The denial it comes to otherwise.
-    pub fn approve(&self, question: Question, approval: &Approval) -> Result<Grant, crate::Denial> {
+    pub fn approve(&self, question: Question, approval: &Approval) -> Result<Grant, Box<Denial>> {
         if question.grant.policy_digest != self.bundle.digest {
-            return Err(question.refused("the call was asked about under another policy"));
+            return Err(Box::new(question.refused("the call was asked about under another policy")));
         }
         if question.hash != approval.hash {
-            return Err(question.refused("the approval is for another action"));
+            return Err(Box::new(question.refused("the approval is for another action")));
         }
         Ok(question.grant)
     }
 
     fn decide_call(&self, call: ToolCall, request: &Request<'_>) -> Verdict {
         let exec = self.matching_exec(&call);
-        let (tool, object) = (call.tool(), call.object());
-        let argv = self.actions.get(tool.name()).is_some_and(|action| self.engine.mentions(action, "argv"));
-        let program = match &call {
-            ToolCall::Exec { argv, .. } => argv.first().map(String::as_str),
-            _ => None,
-        };
-        let asked = Asked {
-            action: tool.name(),
-            kind: schema::action(tool).resource,
-            server: false,
-            id: program.unwrap_or(&object),
-            object: &object,
-            args: tool_args(&call, argv),
-            rule: exec.as_deref(),
-        };
+        let object = call.object();
+        let asked = asked(&call, &object, exec.as_deref());
         match self.judge(&asked, &request.facts) {
             Judged::Allowed(outcome) => Verdict::Allow(self.grant(call, exec, &outcome)),
-            Judged::Asks(before, after) => {
-                Verdict::Ask(self.question(call, exec, request.args, &before, &after))
-            }
+            Judged::Asks(before, after) => Verdict::Ask(self.question(call, exec, request.args, &before, &after)),
             Judged::Denied(outcome) => Verdict::Deny(self.denial(&asked, &outcome)),
         }
     }
@@ -189,8 +180,13 @@ impl Decider {
         Judged::Denied(first)
     }
 
-    fn ask(&self, asked: &Asked<'_>, context: &std::sync::Arc<crate::engine::Record>) -> Outcome {
-        let Some(action) = self.actions.get(asked.action) else { return Outcome::default() };
+    fn ask(&self, asked: &Asked<'_>, context: &Arc<Record>) -> Outcome {
+        self.with_query(asked, context, |query| self.engine.evaluate(query)).unwrap_or_default()
+    }
+
+    /// What is asked as the engine takes it; `None` for an action that nobody knows.
+    fn with_query<T>(&self, asked: &Asked<'_>, context: &Arc<Record>, ask: impl FnOnce(&Query<'_>) -> T) -> Option<T> {
+        let action = self.actions.get(asked.action)?;
         let (kind, is_path) = match (asked.server, asked.kind) {
             (true, _) => (&self.kinds.server, false),
             (_, schema::Resource::Path) => (&self.kinds.path, true),
@@ -204,7 +200,17 @@ impl Decider {
             true => asked.id.match_indices('/').filter_map(|(at, _)| asked.id.get(..at)).collect(),
             false => Vec::new(),
         };
-        self.engine.evaluate(&Query { action, resource: Resource { kind, id: asked.id, above: &above }, context })
+        let with_argv = || with_argv(context, asked.argv);
+        let costly = (!asked.argv.is_empty()).then_some(Costly { name: "argv", context: &with_argv });
+        Some(ask(&Query { action, resource: Resource { kind, id: asked.id, above: &above }, context, costly }))
+    }
+
+    /// A call as Cedar takes it.
+    pub(crate) fn cedar_request(&self, call: &ToolCall, facts: &Facts) -> Option<(ast::Request, Entities)> {
+        let (exec, object) = (self.matching_exec(call), call.object());
+        let asked = asked(call, &object, exec.as_deref());
+        let context = context(asked.args.clone(), asked.rule, facts);
+        self.with_query(&asked, &context, |query| self.engine.cedar_request(query))
     }
 
     /// The longest `[[exec]]` command the call begins with; the first of equals.
@@ -281,6 +287,24 @@ impl Decider {
             text
         };
         ids.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A call of a built-in tool as it is asked about.
+fn asked<'a>(call: &'a ToolCall, object: &'a str, rule: Option<&'a str>) -> Asked<'a> {
+    let argv = match call {
+        ToolCall::Exec { argv, .. } => argv.as_slice(),
+        _ => &[],
+    };
+    Asked {
+        action: call.tool().name(),
+        kind: schema::action(call.tool()).resource,
+        server: false,
+        id: argv.first().map_or(object, String::as_str),
+        object,
+        args: tool_args(call),
+        argv,
+        rule,
     }
 }
 

@@ -159,8 +159,8 @@ mod tests {
             SourceText { name: "t.toml".into(), text: format!("version = 1\nid = 't'\nextends = [{extends}]") };
         let main = parse(&Arc::new(source)).unwrap();
         let all = [
-            "plain", "left", "right", "self", "a", "b", "deep", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "broken",
-            "old@1", "old@2",
+            "plain", "left", "right", "self", "a", "b", "deep", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8",
+            "broken", "old@1", "old@2",
         ];
         let presets = Presets { names: all.to_vec(), text };
         match layers(main, &presets) {

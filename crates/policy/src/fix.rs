@@ -80,7 +80,8 @@ impl Change {
             return Ok(());
         }
         if fix.line.is_some() {
-            let place = format!("{}:{}", fix.file.as_deref().unwrap_or_default().escape_debug(), fix.line.unwrap_or_default());
+            let place =
+                format!("{}:{}", fix.file.as_deref().unwrap_or_default().escape_debug(), fix.line.unwrap_or_default());
             return Err(format!("it takes a change of what stands at {place}, which adding cannot try"));
         }
         let added = match (fix.key.as_str(), &self.attempt) {
@@ -100,9 +101,7 @@ impl Change {
         }
         let entry = match (fix.key.as_str(), &self.attempt) {
             (EXEC, Attempt::Call { args, .. }) => command(args).map(|entry| ("exec", entry)),
-            (EGRESS, Attempt::Host { endpoint, http }) => {
-                place(endpoint, http.as_ref()).map(|entry| ("egress", entry))
-            }
+            (EGRESS, Attempt::Host { endpoint, http }) => place(endpoint, http.as_ref()).map(|entry| ("egress", entry)),
             _ => None,
         };
         let Some((key, entry)) = entry else {

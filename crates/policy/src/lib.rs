@@ -35,10 +35,12 @@ pub mod native;
 mod path;
 mod places;
 mod presets;
+#[doc(hidden)]
+pub mod reference;
 mod refusal;
-mod ruling;
 mod resolve;
 mod rules;
+mod ruling;
 pub mod schema;
 pub mod seal;
 pub mod seccomp;
@@ -50,13 +52,13 @@ pub mod tool;
 mod verdict;
 mod written;
 
+pub use attempt::{Access, Attempt, Expect, Http};
 pub use bundle::{Bundle, BundleError};
 pub use cedar::CompileError;
 pub use compile_ceiling::compile_ceiling;
 pub use decide::{Decider, Request};
 pub use denial::{Denial, Fix};
 pub use diagnostic::{Diagnostic, Diagnostics};
-pub use attempt::{Access, Attempt, Expect, Http};
 pub use facts::{Counts, Facts};
 pub use fix::{Checked, check_fix};
 pub use load::{CEILING, Ceiling, Options, load, load_with, parse_policy, parse_policy_beneath};
@@ -65,8 +67,8 @@ pub use model::{
     RateRule, Require, Scheme, SecretRule, Setting, SocketRule, SyscallAction, SyscallRule, Unreachable,
 };
 pub use path::{PathError, PathRule, WorkspacePath};
-pub use ruling::{Judge, Ruling};
 pub use presets::{preset, preset_names};
+pub use ruling::{Judge, Ruling};
 pub use source::Trust;
 pub use tool::{ArgError, Effect, Tool, ToolCall};
 pub use verdict::{Approval, Grant, NOBODY_TO_ASK, Question, Verdict};

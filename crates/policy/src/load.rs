@@ -1,12 +1,12 @@
 //! From a file's name to a [`Policy`]: open, parse, resolve, narrow, compile, and run its own tests.
 
+use crate::beside::Beside;
 use crate::bundle::{Bundle, Rule, RuleKind, VERSION};
 use crate::cedar;
 use crate::cedar_file;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceText};
 use crate::digest::digest;
 use crate::extends::{Layer, layers};
-use crate::beside::Beside;
 use crate::mcp::McpServer;
 use crate::model::{Fs, FsRule, Policy, SocketRule};
 use crate::path::PathRule;
@@ -156,7 +156,8 @@ fn build(
     let mut beside = Beside { folder, read: Vec::new() };
     let served = beside.servers(&layers).map_err(Diagnostics)?;
     let ceiling = options.ceiling.as_ref().map(|ceiling| ceiling.0.as_ref());
-    let resolved = resolve(&layers, &name, ceiling, served.iter().map(|one| one.rule.clone()).collect()).map_err(Diagnostics)?;
+    let resolved =
+        resolve(&layers, &name, ceiling, served.iter().map(|one| one.rule.clone()).collect()).map_err(Diagnostics)?;
     let servers: Vec<McpServer> = served.iter().map(|one| one.server.clone()).collect();
     let schema = cedar::schema(&servers).map_err(|e| Diagnostics::from(Diagnostic::of("schema", e.to_string())))?;
     let written = written(&resolved, &mut beside, &schema).map_err(Diagnostics)?;
@@ -185,7 +186,11 @@ fn build(
     Ok((policy, beside.read))
 }
 
-fn written(resolved: &Resolved, beside: &mut Beside<'_>, schema: &Schema) -> Result<Vec<written::Rule>, Vec<Diagnostic>> {
+fn written(
+    resolved: &Resolved,
+    beside: &mut Beside<'_>,
+    schema: &Schema,
+) -> Result<Vec<written::Rule>, Vec<Diagnostic>> {
     let mut rules = generate(resolved);
     let mut errors = Vec::new();
     for file in &resolved.cedar {

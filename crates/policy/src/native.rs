@@ -1,12 +1,12 @@
 //! What a native program gets of the file system, in the cell's own names.
 //!
-//! The planner makes Landlock rules of this list and nothing else, and `explain` asks the same list; so what
-//! is explained is what is enforced. Landlock knows no exceptions: the rights of a path are those of every
+//! What every cell has is listed here once, for the planner that builds it and for `explain`; a test holds the
+//! two against each other in real cells. Landlock knows no exceptions: the rights of a path are those of every
 //! tree above it together, less what a mount hides.
 
+use crate::attempt::Access;
 use crate::model::{Origin, Policy};
 use crate::path::PathRule;
-use crate::attempt::Access;
 
 /// Where the workspace appears.
 pub const WORKSPACE: &str = "/workspace";
@@ -16,7 +16,7 @@ pub const MERGED: [&str; 4] = ["/bin", "/sbin", "/lib", "/lib64"];
 pub const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 /// Bounded file systems of the run's own.
 pub const SCRATCH: [&str; 2] = ["/tmp", "/dev/shm"];
-/// Files that say who the agent is, and nothing of the host's users.
+/// Files that say who the agent is, and nothing of the host's users: passwd(5), group(5), hosts(5).
 pub const IDENTITY: [&str; 3] = ["/etc/passwd", "/etc/group", "/etc/hosts"];
 /// The cell's own processes.
 pub const PROC: &str = "/proc";
@@ -61,7 +61,7 @@ pub fn in_cell(rule: &PathRule) -> String {
     }
 }
 
-/// The trees of a policy, in the order in which Landlock gets them.
+/// The trees of a policy.
 #[must_use]
 pub fn trees(policy: &Policy) -> Vec<Tree> {
     let tree = |path: &str, read, write, execute| Tree { path: path.to_owned(), read, write, execute, rule: None };

@@ -101,7 +101,9 @@ impl Decider {
 
     /// Whether something the author wrote could allow this action.
     fn mentions(&self, action: &str) -> bool {
-        let lists = |tool: &str| tool == "*" || tool == action || tool.strip_suffix('*').is_some_and(|of| action.starts_with(of));
+        let lists = |tool: &str| {
+            tool == "*" || tool == action || tool.strip_suffix('*').is_some_and(|of| action.starts_with(of))
+        };
         self.bundle.listed.iter().any(|entry| lists(&entry.tool))
             || (action != Tool::Exec.name() && self.bundle.user_permits)
     }
@@ -157,7 +159,9 @@ impl Decider {
     fn beyond_ceiling(&self, asked: &Asked<'_>) -> Option<&CeilingEgress> {
         let ceiling = self.bundle.ceiling_egress.as_ref()?;
         let to: Endpoint = asked.id.parse().ok()?;
-        let reaches = |most: &CeilingEgress| most.host.matches(&to.host) && (most.ports.is_empty() || most.ports.contains(&to.port));
+        let reaches = |most: &CeilingEgress| {
+            most.host.matches(&to.host) && (most.ports.is_empty() || most.ports.contains(&to.port))
+        };
         if ceiling.iter().any(reaches) { None } else { ceiling.first() }
     }
 

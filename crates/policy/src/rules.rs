@@ -19,7 +19,8 @@ pub(crate) fn generate(policy: &Resolved) -> Vec<Rule> {
     let mut rules = Vec::new();
     for entry in policy.allow.iter().chain(&policy.ask) {
         // What `exec` may run is written command by command.
-        let listed: Vec<String> = tools.named(&entry.value).into_iter().filter(|tool| tool != Tool::Exec.name()).collect();
+        let listed: Vec<String> =
+            tools.named(&entry.value).into_iter().filter(|tool| tool != Tool::Exec.name()).collect();
         if !listed.is_empty() {
             rules.push(written(entry, RuleKind::Allow, format!("permit (principal, {}, resource);", actions(&listed))));
         }
@@ -53,7 +54,13 @@ pub(crate) fn generate(policy: &Resolved) -> Vec<Rule> {
     }
     if exec_listed(policy) {
         for (exec, reason) in &policy.exec {
-            rules.push(by_rule(&format!("exec.{}", exec.id), &exec.id, &[Tool::Exec.name()], &exec.origin, reason.as_ref()));
+            rules.push(by_rule(
+                &format!("exec.{}", exec.id),
+                &exec.id,
+                &[Tool::Exec.name()],
+                &exec.origin,
+                reason.as_ref(),
+            ));
         }
     }
     for egress in &policy.egress {
@@ -95,7 +102,15 @@ fn exec_listed(policy: &Resolved) -> bool {
 }
 
 fn gates(policy: &Resolved, tools: &Tools<'_>) -> Vec<Rule> {
-    let gate = |id: &str, kind, cedar, origin| Rule { id: id.to_owned(), kind, cedar, origin, reason: None, public: true, author: false };
+    let gate = |id: &str, kind, cedar, origin| Rule {
+        id: id.to_owned(),
+        kind,
+        cedar,
+        origin,
+        reason: None,
+        public: true,
+        author: false,
+    };
     let readable: Vec<&Entry<PathRule>> = policy.read.iter().chain(&policy.write).collect();
     let writable: Vec<&Entry<PathRule>> = policy.write.iter().collect();
     let exec = actions(&[Tool::Exec.name().to_owned()]);
@@ -155,7 +170,15 @@ fn fence(tools: &[Tool], inside: &[&Entry<PathRule>]) -> String {
 }
 
 fn written(entry: &Entry<impl Clone>, kind: RuleKind, cedar: String) -> Rule {
-    Rule { id: entry.id.clone(), kind, cedar, origin: Some(entry.place.origin()), reason: None, public: true, author: false }
+    Rule {
+        id: entry.id.clone(),
+        kind,
+        cedar,
+        origin: Some(entry.place.origin()),
+        reason: None,
+        public: true,
+        author: false,
+    }
 }
 
 fn actions(tools: &[String]) -> String {

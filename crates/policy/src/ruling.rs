@@ -159,6 +159,7 @@ impl<'p> Judge<'p> {
             id: server.unwrap_or(action),
             object: action,
             args: cedar_policy_core::ast::Value::empty_record(None),
+            argv: &[],
             rule: None,
         };
         self.judged(&asked, &Facts::default())
@@ -184,6 +185,7 @@ impl<'p> Judge<'p> {
             id: name,
             object: &action,
             args,
+            argv: &[],
             rule: None,
         };
         self.judged(&asked, facts)
@@ -220,6 +222,7 @@ impl<'p> Judge<'p> {
             id: model,
             object: model,
             args: chat_args(model, most),
+            argv: &[],
             rule: Some(endpoint),
         };
         self.judged(&asked, facts)
@@ -240,7 +243,9 @@ impl<'p> Judge<'p> {
             Err(error) => return misfit(format!("not a URL path: {error}")),
         };
         let id = to.to_string();
-        let rule = self.decider.matching_egress(&to, spoken.as_ref().zip(path.as_ref()).map(|((tls, method), path)| (*tls, method, path)));
+        let rule = self
+            .decider
+            .matching_egress(&to, spoken.as_ref().zip(path.as_ref()).map(|((tls, method), path)| (*tls, method, path)));
         let (action, args, object) = match spoken.as_ref().zip(path.as_ref()) {
             Some(((tls, method), path)) => {
                 let scheme = if *tls { Scheme::Https } else { Scheme::Http }.name();
@@ -256,6 +261,7 @@ impl<'p> Judge<'p> {
             id: &id,
             object: &object,
             args,
+            argv: &[],
             rule: rule.map(|rule| rule.id.as_str()),
         };
         self.judged(&asked, &Facts::default())
@@ -337,7 +343,12 @@ impl<'p> Judge<'p> {
         let reason = match added {
             Some(rule) => format!("syscalls.add {}: {}", does(action), rule.why),
             None => match profile.rules.iter().find(|rule| rule.nr == nr) {
-                Some(rule) => format!("the profile {} {} with these arguments; its rule {}", profile.name, does(action), rule.says),
+                Some(rule) => format!(
+                    "the profile {} {} with these arguments; its rule {}",
+                    profile.name,
+                    does(action),
+                    rule.says
+                ),
                 None => format!("the profile {} has no rule for it, and so {}", profile.name, does(action)),
             },
         };
@@ -393,7 +404,11 @@ fn denied(denial: Denial) -> Ruling {
 impl Decider {
     /// The `[[egress]]` entry a connection belongs to: of those that match, the one with the narrowest host, then
     /// the longest path, then the first. None if the host's ceiling does not let it through.
-    pub(crate) fn matching_egress(&self, to: &Endpoint, http: Option<(bool, &Method, &UrlPath)>) -> Option<&EgressRule> {
+    pub(crate) fn matching_egress(
+        &self,
+        to: &Endpoint,
+        http: Option<(bool, &Method, &UrlPath)>,
+    ) -> Option<&EgressRule> {
         if !self.within_ceiling(to, http) {
             return None;
         }

@@ -24,8 +24,11 @@ pub(crate) fn check(
     if written.value == digest {
         return Ok(());
     }
-    Err(Diagnostic::at(&written.place, "the seal does not match: the policy, or a file it names, was changed since it was sealed")
-        .help("if the change is yours, review it and seal again: stockade policy seal FILE; else fetch the file anew"))
+    Err(Diagnostic::at(
+        &written.place,
+        "the seal does not match: the policy, or a file it names, was changed since it was sealed",
+    )
+    .help("if the change is yours, review it and seal again: stockade policy seal FILE; else fetch the file anew"))
 }
 
 /// The digest of a text whose seal's value, quotes included, lies at `span`.
@@ -67,7 +70,12 @@ fn seal(source: &Arc<SourceText>, beside: &[(String, String)]) -> Result<String,
 fn with_place(source: &Arc<SourceText>) -> Result<(String, Range<usize>), Vec<Diagnostic>> {
     let json = source.name.ends_with(".json");
     let text = &source.text;
-    let lost = || vec![Diagnostic::of(&source.name, "no place for a seal").help("add a line of its own above version: seal = \"\"")];
+    let lost = || {
+        vec![
+            Diagnostic::of(&source.name, "no place for a seal")
+                .help("add a line of its own above version: seal = \"\""),
+        ]
+    };
     let (at, head, tail) = if json {
         (text.find('{').ok_or_else(lost)? + 1, "\n  \"seal\": ", ",")
     } else {

@@ -158,8 +158,9 @@ impl Folder {
     /// Opens and reads a file of this directory.
     pub(crate) fn read(&self, name: &str) -> Result<SourceText, Diagnostic> {
         let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']);
-        let read =
-            || if plain { read_beneath(&self.0, OsStr::new(name), Path::new(name), &self.1) } else { Err(Refusal::Name) };
+        let read = || {
+            if plain { read_beneath(&self.0, OsStr::new(name), Path::new(name), &self.1) } else { Err(Refusal::Name) }
+        };
         match read() {
             Ok(text) => Ok(SourceText { name: name.to_owned(), text }),
             Err(refusal) => Err(refusal.diagnostic(name)),

@@ -1,6 +1,7 @@
 //! A policy to start from.
 
 use crate::language::{Key, Kind, POLICY, Section};
+use crate::load::parse_policy;
 use crate::presets::{preset, preset_names};
 use std::fmt::Write as _;
 
@@ -18,7 +19,7 @@ pub fn starter(name: &str, id: &str) -> Option<String> {
          version = 1\nid      = \"{id}\"\n\n# preset:{full}:\n{}\nextends = [\"preset:{full}\"]\n\n",
         about.join("\n").replace("# ", "#   "),
     );
-    text.push_str(BODY);
+    text.push_str(&body(&text));
     for section in POLICY.all().into_iter().filter(|section| SHOWN.contains(&section.name)) {
         shown(section, &mut text);
     }
@@ -26,7 +27,7 @@ pub fn starter(name: &str, id: &str) -> Option<String> {
 }
 
 /// What every agent needs an answer to.
-const BODY: &str = "\
+const FILES: &str = "\
 [fs]
 # Trees the agent may read, write, start programs from; and what nobody may touch.
 # `@workspace` is the folder that a run is given.
@@ -41,22 +42,44 @@ allow = [\"workspace.read\", \"workspace.list\", \"workspace.stat\", \"workspace
 # ask   = [\"workspace.write\"]     # only with a person's approval
 # cedar = [\"tools.cedar\"]         # rules of your own, beside this file
 
+";
+
+const TESTS: &str = "\
 # What must hold; run whenever the policy is loaded.
 [[test]]
 call   = \"workspace.write\"
 args   = { path = \"out/report.md\", content = \"\" }
 expect = \"allow\"
 
+";
+
+const NOT_TOLD: &str = "\
 [[test]]
 call   = \"workspace.write\"
 args   = { path = \"notes.md\", content = \"\" }
 expect = \"deny\"
 reason = \"only out/ is the agent's to write\"
 
+";
+
+const REST: &str = "\
 [[test]]
 path   = \"/etc/shadow\"
 expect = \"deny\"
 ";
+
+/// The body, as it suits the preset best: with entries of its own; without, on a preset whose agent writes all of its
+/// workspace; or without a write that is allowed, where the preset's never is.
+fn body(head: &str) -> String {
+    let commented = |line: &str| {
+        let entry = line.split_once(" = ").is_some_and(|(key, _)| ["read", "write", "allow"].contains(&key.trim_end()));
+        if entry { format!("# {line}\n") } else { format!("{line}\n") }
+    };
+    let bare: String = FILES.lines().map(commented).collect();
+    let bodies = [format!("{FILES}{TESTS}{NOT_TOLD}{REST}"), format!("{bare}{TESTS}{REST}"), format!("{bare}{REST}")];
+    let loads = |body: &&String| parse_policy("starter", &format!("{head}{body}")).is_ok();
+    bodies.iter().find(loads).cloned().unwrap_or_default()
+}
 
 /// A section as comments, with each key's meaning and an example.
 fn shown(section: &Section, text: &mut String) {

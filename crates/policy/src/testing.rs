@@ -47,7 +47,8 @@ fn results(policy: &Policy, tests: &[TestText]) -> Result<Vec<TestResult>, Diagn
     if tests.is_empty() {
         return Ok(Vec::new());
     }
-    let judge = Judge::new(policy).map_err(|e| Diagnostics::from(Diagnostic::of(&policy.bundle.file, e.to_string())))?;
+    let judge =
+        Judge::new(policy).map_err(|e| Diagnostics::from(Diagnostic::of(&policy.bundle.file, e.to_string())))?;
     let one = |test: &TestText| {
         let ruling = judge.rule(&test.attempt);
         TestResult {

@@ -89,8 +89,8 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
         }
         (other, _) => return Err(ShimError::Setup(format!("unknown kind {other:?}; known are wasm and native"))),
     }
-    let decider = Decider::new(&bundle).map_err(|e| ShimError::Setup(format!("policy bundle: {e}")))?;
-    let workspace = doors.workspace.map(|root| Workspace::new(root, &bundle)).transpose();
+    let decider = Decider::new(bundle).map_err(|e| ShimError::Setup(format!("policy bundle: {e}")))?;
+    let workspace = doors.workspace.map(|root| Workspace::new(root, decider.bundle())).transpose();
     let workspace = workspace.map_err(ShimError::Setup)?;
     if workspace.is_none() && !setup.workspace.is_empty() {
         return Err(ShimError::Setup(format!(
@@ -98,11 +98,12 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
             setup.workspace
         )));
     }
-    if bundle.journal < MIN_JOURNAL {
-        return Err(ShimError::Setup(format!("limits.journal of {} bytes; at least {MIN_JOURNAL}", bundle.journal)));
+    let (journal, output) = (decider.bundle().journal, decider.bundle().output);
+    if journal < MIN_JOURNAL {
+        return Err(ShimError::Setup(format!("limits.journal of {journal} bytes; at least {MIN_JOURNAL}")));
     }
-    let ledger = Ledger::new(Writer::create(doors.journal)?, bundle.journal);
-    let logs = LogBudget::new(bundle.output);
+    let ledger = Ledger::new(Writer::create(doors.journal)?, journal);
+    let logs = LogBudget::new(output);
     control.send(&ToSupervisor::Hello)?;
     let mediator = Mediator {
         control,

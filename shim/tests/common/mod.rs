@@ -29,7 +29,7 @@ const PATIENCE: i64 = 30;
 pub const POLICY: &str = r#"
 version = 1
 id = "test"
-extends = ["preset:base"]
+extends = ["preset:base@1"]
 [limits]
 calls = 1000
 output = "64KiB"

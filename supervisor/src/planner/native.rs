@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use nix::libc;
 use stockade_plan::{Access, Addition, MAX_ADDITIONS, Owner, Role, What};
+use stockade_policy::native::{DEVICES, IDENTITY, MERGED, PROC, SCRATCH, WORKSPACE};
 use stockade_policy::{FsRule, PathRule, Policy, seccomp};
 
 use super::draft::{Draft, Finish, USER};
@@ -22,12 +23,6 @@ use crate::workspace::Workspace;
 const PROFILE: &str = "cell-native";
 /// Code of a path that a cell cannot be given.
 const HOST_PATH: &str = "host-path";
-/// Where the workspace appears.
-const WORKSPACE: &str = "/workspace";
-/// Top-level names that merged-/usr hosts have as links, with their targets.
-const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
-/// Device nodes of every native cell; none of them holds state of the host.
-const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 /// Size of `/tmp` and of `/dev/shm` is a part of the memory limit, which both are charged to.
 const TMPFS_PART: u64 = 4;
 const TMPFS_INODES: u64 = 16_384;
@@ -65,12 +60,12 @@ pub(crate) fn native(home: &Home, inputs: NativeInputs<'_>) -> Result<Order, Run
     merged_usr(&mut draft, &host);
     devices(&mut draft)?;
     let size = inputs.policy.limits.memory / TMPFS_PART;
-    for place in ["/tmp", "/dev/shm"] {
+    for place in SCRATCH {
         draft.put(place, What::Tmpfs { size, inodes: TMPFS_INODES });
         draft.allow(place, Access::ReadWrite);
     }
-    draft.put("/proc", What::Proc);
-    draft.allow("/proc", Access::Read);
+    draft.put(PROC, What::Proc);
+    draft.allow(PROC, Access::Read);
     identity_files(&mut draft, &host);
     let has_workspace = match inputs.workspace {
         Some(workspace) => put_workspace(&mut draft, inputs.policy, workspace)?,
@@ -275,9 +270,8 @@ fn merged_usr(draft: &mut Draft, host: &[(&str, &FsRule)]) {
     if !host.iter().any(|(path, _)| *path == "/usr") {
         return;
     }
-    for name in MERGED {
-        let place = format!("/{name}");
-        if let Ok(target) = fs::read_link(&place)
+    for place in MERGED {
+        if let Ok(target) = fs::read_link(place)
             && target.starts_with("usr")
             && let Some(target) = target.to_str()
         {
@@ -287,12 +281,11 @@ fn merged_usr(draft: &mut Draft, host: &[(&str, &FsRule)]) {
 }
 
 fn devices(draft: &mut Draft) -> Result<(), RunError> {
-    for name in DEVICES {
-        let path = format!("/dev/{name}");
-        let file = open_path(Path::new(&path)).doing("open", &path)?;
+    for path in DEVICES {
+        let file = open_path(Path::new(path)).doing("open", path)?;
         let source = draft.slot(file.into())?;
         let what = What::Bind { source, read_only: false, no_exec: true, device: true, file: true, idmap: None };
-        draft.put(path.clone(), what);
+        draft.put(path, what);
         draft.allow(path, Access::File);
     }
     for (name, target) in [
@@ -308,15 +301,12 @@ fn devices(draft: &mut Draft) -> Result<(), RunError> {
 
 /// Who the agent is, for programs that look it up; nothing of the host's users.
 fn identity_files(draft: &mut Draft, host: &[(&str, &FsRule)]) {
-    let files = [
-        (
-            "/etc/passwd",
-            format!("agent:x:{USER}:{USER}:agent:{WORKSPACE}:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"),
-        ),
-        ("/etc/group", format!("agent:x:{USER}:\nnogroup:x:65534:\n")),
-        ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n".to_owned()),
+    let contents = [
+        format!("agent:x:{USER}:{USER}:agent:{WORKSPACE}:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"),
+        format!("agent:x:{USER}:\nnogroup:x:65534:\n"),
+        "127.0.0.1 localhost\n::1 localhost\n".to_owned(),
     ];
-    for (path, content) in files {
+    for (path, content) in IDENTITY.into_iter().zip(contents) {
         if !host.iter().any(|(listed, _)| Path::new(path).starts_with(listed)) {
             draft.put(path, What::File { content: content.into_bytes() });
             draft.allow(path, Access::ReadFile);

@@ -170,7 +170,7 @@ fn policy_text(kind: Kind, attack: &str) -> String {
     let cpu = if attack == "limit-cpu-share" { "20%" } else { "100%" };
     let wall = if attack == "limit-wall" { "1500ms" } else { "60s" };
     let (fs, tools) = match kind {
-        Kind::Native => (r#"read = ["/usr", "@workspace"]"#, ""),
+        Kind::Native => ("read = [\"/usr\", \"@workspace\"]\nexecute = [\"/usr\", \"@workspace\"]", ""),
         Kind::Wasm => (
             r#"read = ["@workspace"]"#,
             "[tools]\nallow = [\"workspace.read\", \"workspace.list\", \"workspace.stat\", \"workspace.write\"]\n",
@@ -178,7 +178,7 @@ fn policy_text(kind: Kind, attack: &str) -> String {
     };
     format!(
         "version = 1\nid = \"escape\"\n\n[limits]\nmemory = \"64MiB\"\ncpu = \"{cpu}\"\npids = 32\nwall = \"{wall}\"\n\
-         fuel = 1_000_000_000\ntables = 1000\noutput = \"1MiB\"\nfiles = 256\nfile_size = \"64MiB\"\ncalls = 100\n\n\
+         fuel = 1_000_000_000\ntables = 1000\noutput = \"1MiB\"\nfiles = 256\nfile_size = \"64MiB\"\ncalls = 100\njournal = \"1GiB\"\n\n\
          [fs]\n{fs}\nwrite = [\"@workspace\"]\n\n{tools}"
     )
 }

@@ -27,14 +27,6 @@ pub fn run(args: Run) -> Result<u8, Failure> {
         ));
     }
     let policy = load(&args.policy)?;
-    run_under(args, policy)
-}
-
-/// The same under a policy that was read already.
-///
-/// # Errors
-/// If the run could not be had.
-pub fn run_under(args: Run, policy: Policy) -> Result<u8, Failure> {
     let (component, state) = (args.component.clone(), args.state.clone());
     let agent = match args.component {
         Some(component) => Agent::Wasm { component, task: args.rest },

@@ -13,16 +13,30 @@ pub(super) fn check(policy: &Policy, found: &mut Findings) {
     for rule in &policy.egress {
         if rule.host.to_string() == "*" {
             let message = format!("egress.{} reaches every name there is", rule.id);
-            found.add(Severity::Warning, "wildcard-host", Some(&rule.origin), message, "name the hosts the agent needs");
+            found.add(
+                Severity::Warning,
+                "wildcard-host",
+                Some(&rule.origin),
+                message,
+                "name the hosts the agent needs",
+            );
         }
         if rule.methods.is_none() && rule.scheme != crate::model::Scheme::Tcp {
             let message = format!("egress.{} allows every method", rule.id);
-            found.add(Severity::Note, "wildcard-method", Some(&rule.origin), message, "name the methods the agent needs");
+            found.add(
+                Severity::Note,
+                "wildcard-method",
+                Some(&rule.origin),
+                message,
+                "name the methods the agent needs",
+            );
         }
-        let inner: Vec<&str> = rule.host.classes().into_iter().filter(|class| !class.is_global()).map(AddressClass::name).collect();
+        let inner: Vec<&str> =
+            rule.host.classes().into_iter().filter(|class| !class.is_global()).map(AddressClass::name).collect();
         if !inner.is_empty() {
             let message = format!("egress.{} reaches into {} addresses ({})", rule.id, inner.join(" and "), rule.host);
-            let help = "such addresses are services of this host, its network or its cloud; name one only if it is meant";
+            let help =
+                "such addresses are services of this host, its network or its cloud; name one only if it is meant";
             found.add(Severity::Warning, "inner-address", Some(&rule.origin), message, help);
         }
     }
@@ -46,8 +60,15 @@ fn credentials(policy: &Policy, found: &mut Findings) {
                 found.add(Severity::Note, "credential-writes", Some(&rule.origin), message, help);
             }
             if rule.host.host().is_none() {
-                let message = format!("egress.{} sends the secret \"{}\" to many hosts ({})", rule.id, secret.name, rule.host);
-                found.add(Severity::Warning, "credential-reach", Some(&rule.origin), message, "name the host it is for");
+                let message =
+                    format!("egress.{} sends the secret \"{}\" to many hosts ({})", rule.id, secret.name, rule.host);
+                found.add(
+                    Severity::Warning,
+                    "credential-reach",
+                    Some(&rule.origin),
+                    message,
+                    "name the host it is for",
+                );
             }
         }
         for rule in policy.models.iter().filter(|rule| rule.credential.as_deref() == Some(secret.name.as_str())) {
@@ -55,7 +76,11 @@ fn credentials(policy: &Policy, found: &mut Findings) {
         }
         let (code, message, help) = match uses.as_slice() {
             [] => ("unused-secret", format!("nothing uses the secret \"{}\"", secret.name), "remove it"),
-            uses => ("credential-reach", format!("the secret \"{}\" goes to: {}", secret.name, uses.join("; ")), "see that each is meant"),
+            uses => (
+                "credential-reach",
+                format!("the secret \"{}\" goes to: {}", secret.name, uses.join("; ")),
+                "see that each is meant",
+            ),
         };
         found.add(Severity::Note, code, Some(&secret.origin), message, help);
     }

@@ -21,7 +21,13 @@ pub(super) fn check(policy: &Policy, found: &mut Findings) {
     for entry in policy.bundle.listed.iter().filter(|entry| !entry.origin.file.starts_with("preset:")) {
         if !entry.tool.ends_with('*') && !called(&entry.tool) {
             let message = format!("no test holds that {} ({}) works", entry.id, entry.tool);
-            found.add(Severity::Note, "untested-rule", Some(&entry.origin), message, "add a [[test]] that expects allow");
+            found.add(
+                Severity::Note,
+                "untested-rule",
+                Some(&entry.origin),
+                message,
+                "add a [[test]] that expects allow",
+            );
         }
     }
 }

@@ -27,7 +27,10 @@ pub(super) fn check(policy: &Policy, found: &mut Findings) {
     }
     for name in &policy.env_pass {
         let upper = name.to_ascii_uppercase();
-        if ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "APIKEY", "CREDENTIAL", "PRIVATE"].iter().any(|word| upper.contains(word)) {
+        if ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "APIKEY", "CREDENTIAL", "PRIVATE"]
+            .iter()
+            .any(|word| upper.contains(word))
+        {
             let message = format!("env.pass hands {name} to the agent, and by its name it is a secret");
             let help = "use a [[secret]], which never enters the cell";
             found.add(Severity::Warning, "credential-in-env", None, message, help);
@@ -61,7 +64,8 @@ fn workspace(policy: &Policy, found: &mut Findings) {
 /// Trees in which the agent can both write and execute.
 fn executables(policy: &Policy, found: &mut Findings) {
     for rule in &policy.fs.execute {
-        let written = policy.fs.write.iter().find(|write| write.path.covers(&rule.path) || rule.path.covers(&write.path));
+        let written =
+            policy.fs.write.iter().find(|write| write.path.covers(&rule.path) || rule.path.covers(&write.path));
         if let Some(write) = written {
             let message = format!("{} and {} overlap: the agent can execute what it writes", rule.id, write.id);
             let help = "keep them apart if the agent builds nothing that it runs";

@@ -93,7 +93,8 @@ fn attempts(host: &Host, rules: &[&EgressRule], pair: &Pair<'_>) -> Vec<Attempt>
     ports.extend(bounds().flat_map(|bound| bound.ports.iter().copied()));
     // One that nobody names.
     ports.extend((1..=u16::MAX).find(|port| !ports.contains(port)));
-    let mut methods: BTreeSet<String> = rules.iter().flat_map(|rule| rule.methods.iter().flatten()).map(ToString::to_string).collect();
+    let mut methods: BTreeSet<String> =
+        rules.iter().flat_map(|rule| rule.methods.iter().flatten()).map(ToString::to_string).collect();
     methods.extend(bounds().flat_map(|bound| bound.methods.iter().flatten()).map(ToString::to_string));
     methods.insert(WITNESS.to_ascii_uppercase());
     let named = rules.iter().flat_map(|rule| &rule.paths);

@@ -63,7 +63,8 @@ fn place(policy: &Policy, key: &str) -> Option<Origin> {
 }
 
 fn env(policy: &Policy) -> Set {
-    let one = |(name, value): &(String, String)| (name.clone(), (json!(value), place(policy, &format!("env.set.{name}"))));
+    let one =
+        |(name, value): &(String, String)| (name.clone(), (json!(value), place(policy, &format!("env.set.{name}"))));
     policy.env.iter().map(one).collect()
 }
 
@@ -110,7 +111,8 @@ fn credentials(policy: &Policy) -> Set {
 
 /// Where workspaces may lie: anywhere, if nobody says.
 fn workspaces(a: &Policy, b: &Policy, changes: &mut Vec<Change>) {
-    let places = |policy: &Policy| policy.workspaces.as_ref().map(|(folders, origin)| (folders.clone(), origin.clone()));
+    let places =
+        |policy: &Policy| policy.workspaces.as_ref().map(|(folders, origin)| (folders.clone(), origin.clone()));
     let within = |these: &[String], those: &[String]| {
         these.iter().all(|one| those.iter().any(|other| Path::new(one).starts_with(other)))
     };
@@ -121,7 +123,9 @@ fn workspaces(a: &Policy, b: &Policy, changes: &mut Vec<Change>) {
         (None, Some(_)) => (false, true),
         (Some((a, _)), Some((b, _))) => (!within(b, a), !within(a, b)),
     };
-    let show = |of: &Option<(Vec<String>, Origin)>| of.as_ref().map_or("anywhere".to_owned(), |(folders, _)| folders.join(", "));
+    let show = |of: &Option<(Vec<String>, Origin)>| {
+        of.as_ref().map_or("anywhere".to_owned(), |(folders, _)| folders.join(", "))
+    };
     for (direction, holds) in [(Direction::Widened, wider), (Direction::Narrowed, narrower)] {
         if holds {
             changes.push(Change {

@@ -91,14 +91,22 @@ fn author(a: &Policy, b: &Policy, action: &str) -> Compared {
         mine.into_iter().find(|rule| !those.iter().any(|other| other.code == rule.code)).cloned()
     };
     if let Some(rule) = stranger(&new, &old, false) {
-        return Compared::Undecided(format!("the Cedar policy {} permits something, and A has none like it", place(&rule)));
+        return Compared::Undecided(format!(
+            "the Cedar policy {} permits something, and A has none like it",
+            place(&rule)
+        ));
     }
     if let Some(rule) = stranger(&old, &new, true) {
-        return Compared::Undecided(format!("the Cedar policy {} of A denies something, and B has none like it", place(&rule)));
+        return Compared::Undecided(format!(
+            "the Cedar policy {} of A denies something, and B has none like it",
+            place(&rule)
+        ));
     }
     let all = || old.iter().chain(&new);
     if a.id != b.id && all().any(|rule| names_principal(&rule.code)) {
-        return Compared::Undecided("Cedar policies look at the principal, which is the policy's id, and the ids differ".to_owned());
+        return Compared::Undecided(
+            "Cedar policies look at the principal, which is the policy's id, and the ids differ".to_owned(),
+        );
     }
     if all().any(|rule| names_entry(&rule.code)) && !same_entries(a, b) {
         let why = "Cedar policies look at context.rule, and the entries that it names differ";
@@ -159,7 +167,13 @@ fn gains(lists: &Pair<'_>, action: &str, attempts: &[&Attempt]) -> bool {
 fn fewer_denials(lists: &Pair<'_>, action: &str, attempts: &[&Attempt]) -> bool {
     // What nobody permits is not a denial by a rule. What is asked about is, until somebody approves.
     let denies = |ruling: &Ruling| match &ruling.denial {
-        Some(denial) => if ruling.verdict == Expect::Ask { 1 } else { 2 * u8::from(denial.forbidden) },
+        Some(denial) => {
+            if ruling.verdict == Expect::Ask {
+                1
+            } else {
+                2 * u8::from(denial.forbidden)
+            }
+        }
         None => 0,
     };
     rulings(lists, action, attempts).iter().any(|(a, b)| denies(b) < denies(a))

@@ -2,7 +2,6 @@
 
 use super::key::{Field, Key};
 use super::query::{Place, Record, Resource};
-use super::uses::Uses;
 use cedar_policy_core::ast::{EntityUID, Expr, ExprKind, Literal, Value, ValueKind};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -96,8 +95,6 @@ pub(super) struct Bucket {
     within: HashMap<usize, Vec<usize>>,
     outside: HashMap<usize, Vec<usize>>,
     fields: Vec<ByValue>,
-    /// What the rules look at.
-    pub(super) uses: Uses,
 }
 
 /// Rules by the value of one field.
@@ -117,8 +114,7 @@ enum Found<'a> {
 }
 
 impl Bucket {
-    pub(super) fn add(&mut self, rule: usize, key: &Key, uses: &Uses, literals: &Literals) {
-        self.uses.merge(uses);
+    pub(super) fn add(&mut self, rule: usize, key: &Key, literals: &Literals) {
         let numbers = |roots: &[Arc<EntityUID>]| -> Vec<usize> {
             roots.iter().filter_map(|root| literals.number(root)).collect()
         };

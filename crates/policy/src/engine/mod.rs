@@ -13,7 +13,7 @@ mod query;
 mod tests;
 mod uses;
 
-pub(crate) use query::{Query, Record, Resource};
+pub(crate) use query::{Costly, Query, Record, Resource};
 
 use crate::code::{Code, CodeError, Names, decode};
 use cedar_policy_core::ast::{EntityUID, EntityUIDEntry, Expr, Literal, Request, Value, ValueKind};
@@ -50,6 +50,7 @@ struct Rest {
     forbid: bool,
     /// `None` holds.
     condition: Option<Expr>,
+    uses: Uses,
     asks: bool,
 }
 
@@ -119,11 +120,12 @@ impl Engine {
             forbid: code.forbid,
             condition: conjuncts::join(keyed.rest),
             asks: uses.mention("approved"),
+            uses,
         });
         if !applies {
             return Ok(());
         }
-        let mut file = |bucket: &mut Bucket| bucket.add(number, &keyed.key, &uses, &self.literals);
+        let mut file = |bucket: &mut Bucket| bucket.add(number, &keyed.key, &self.literals);
         match actions {
             None => self.buckets.values_mut().for_each(file),
             // A rule may list an action twice, and a rule's action may be one that no query is about.
@@ -144,9 +146,10 @@ impl Engine {
         holds(&Evaluator::new(request, &self.nobody, Extensions::all_available()), constraint)
     }
 
-    /// Whether some rule about this action looks at an argument or fact of that name.
-    pub(crate) fn mentions(&self, action: &EntityUID, name: &str) -> bool {
-        self.buckets.get(action).is_some_and(|bucket| bucket.uses.mention(name))
+    /// A query as Cedar takes it.
+    pub(crate) fn cedar_request(&self, query: &Query<'_>) -> (Request, Entities) {
+        let place = self.literals.place(&query.resource);
+        (query.request(&self.principal, &place, true), place.entities().unwrap_or_default())
     }
 
     /// Evaluates the rules. Of an action that was not named at the start nothing is permitted.
@@ -154,13 +157,15 @@ impl Engine {
         let mut outcome = Outcome::default();
         let Some(bucket) = self.buckets.get(query.action) else { return outcome };
         let place = self.literals.place(&query.resource);
-        let candidates = bucket.candidates(&place, query.context);
-        let request = query.request(&self.principal, &place);
+        let found = bucket.candidates(&place, query.context);
+        let candidates: Vec<(usize, &Rest)> = found.filter_map(|n| Some((n, self.rules.get(n)?))).collect();
+        let whole =
+            query.costly.is_some_and(|costly| candidates.iter().any(|(_, rule)| rule.uses.mention(costly.name)));
+        let request = query.request(&self.principal, &place, whole);
         let above = place.entities();
         let entities = above.as_ref().unwrap_or(&self.nobody);
         let evaluator = Evaluator::new(request, entities, Extensions::all_available());
-        for number in candidates {
-            let Some(rule) = self.rules.get(number) else { continue };
+        for (number, rule) in candidates {
             outcome.asks |= rule.asks;
             match rule.condition.as_ref().map_or(Ok(true), |condition| holds(&evaluator, condition)) {
                 Ok(false) => {}

@@ -11,11 +11,19 @@ use std::sync::Arc;
 pub(crate) type Record = BTreeMap<SmolStr, Value>;
 
 /// May this be done?
-#[derive(Debug)]
 pub(crate) struct Query<'a> {
     pub action: &'a EntityUID,
     pub resource: Resource<'a>,
     pub context: &'a Arc<Record>,
+    pub costly: Option<Costly<'a>>,
+}
+
+/// What is only put into a context if a candidate looks at it. No rule may be found by it.
+#[derive(Clone, Copy)]
+pub(crate) struct Costly<'a> {
+    pub name: &'a str,
+    /// The context with it.
+    pub context: &'a dyn Fn() -> Arc<Record>,
 }
 
 /// What it is done to.
@@ -58,9 +66,14 @@ impl Place<'_> {
 }
 
 impl Query<'_> {
-    pub(super) fn request(&self, principal: &EntityUIDEntry, place: &Place<'_>) -> Request {
+    /// The query as Cedar takes it; `whole` with what is costly.
+    pub(super) fn request(&self, principal: &EntityUIDEntry, place: &Place<'_>, whole: bool) -> Request {
         let known = |uid: &EntityUID| EntityUIDEntry::known(uid.clone(), None);
-        let context = Context::Value(Arc::clone(self.context));
+        let context = match self.costly.filter(|_| whole) {
+            Some(costly) => (costly.context)(),
+            None => Arc::clone(self.context),
+        };
+        let context = Context::Value(context);
         Request::new_unchecked(principal.clone(), known(self.action), known(&place.own), Some(context))
     }
 }

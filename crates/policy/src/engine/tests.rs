@@ -210,7 +210,8 @@ fn it_says_what_cedar_says() {
             let id = rng.of(&["r", "r/a", "r/a/b", "r/a/b/c/d", "r/c", "r/e", "s", "t"]);
             let above: Vec<&str> = id.char_indices().filter(|(_, c)| *c == '/').map(|(at, _)| &id[..at]).collect();
             let context = context(&mut rng);
-            let query = Query { action, resource: Resource { kind, id, above: &above }, context: &context };
+            let query =
+                Query { action, resource: Resource { kind, id, above: &above }, context: &context, costly: None };
             let outcome = engine.evaluate(&query);
 
             // All of what it lies in, not only what rules name.
@@ -252,7 +253,12 @@ fn it_says_what_cedar_says() {
                 other.insert("approved".into(), Value::from(flipped));
                 let other = Arc::new(other);
                 let resource = Resource { kind, id, above: &above };
-                assert_eq!(engine.evaluate(&Query { action, resource, context: &other }), outcome, "{}", show());
+                assert_eq!(
+                    engine.evaluate(&Query { action, resource, context: &other, costly: None }),
+                    outcome,
+                    "{}",
+                    show()
+                );
             }
             let place = engine.literals.place(&query.resource);
             skipped += texts.len() - engine.buckets[action].candidates(&place, &context).count();

@@ -1,12 +1,11 @@
 //! Which names of the context a rule looks at.
 
 use cedar_policy_core::ast::{Expr, ExprKind, Var};
-use std::collections::HashSet;
 
 /// Names, or all of them.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Uses {
-    names: HashSet<String>,
+    names: Vec<String>,
     /// The context, or a record in it, is used as a value: every name may matter.
     whole: bool,
 }
@@ -22,11 +21,11 @@ impl Uses {
                 ExprKind::GetAttr { expr, attr } => {
                     // A record in the context, taken whole.
                     self.whole |= !named && matches!(attr.as_str(), "args" | "now" | "calls");
-                    self.names.insert(attr.to_string());
+                    self.names.push(attr.to_string());
                     pending.push((expr, true));
                 }
                 ExprKind::HasAttr { expr, attr } => {
-                    self.names.insert(attr.to_string());
+                    self.names.push(attr.to_string());
                     pending.push((expr, true));
                 }
                 ExprKind::ExtHasAttr { expr, attrs } => {
@@ -56,12 +55,7 @@ impl Uses {
         }
     }
 
-    pub(super) fn merge(&mut self, other: &Self) {
-        self.names.extend(other.names.iter().cloned());
-        self.whole |= other.whole;
-    }
-
     pub(super) fn mention(&self, name: &str) -> bool {
-        self.whole || self.names.contains(name)
+        self.whole || self.names.iter().any(|known| known == name)
     }
 }

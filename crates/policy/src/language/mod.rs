@@ -122,6 +122,12 @@ const fn key(
 }
 
 /// A key that its section must have.
-const fn needed(name: &'static str, kind: Kind, layer: &'static str, example: &'static str, meaning: &'static str) -> Key {
+const fn needed(
+    name: &'static str,
+    kind: Kind,
+    layer: &'static str,
+    example: &'static str,
+    meaning: &'static str,
+) -> Key {
     Key { name, kind, required: true, meaning, default: "must be written", layer, example }
 }

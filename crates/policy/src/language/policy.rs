@@ -11,18 +11,26 @@ pub(super) const LONG: u64 = i64::MAX as u64;
 /// A policy.
 pub static POLICY: Section = Section {
     name: "",
-    about: "One file, TOML or the equivalent JSON (by the ending `.json`). What it does not say is denied; a key that is \
-            not in this reference is an error.",
+    about: "One file, TOML or, if its name ends in `.json`, the equivalent JSON. What it does not say is denied; a key that \
+            is not in this reference is an error.",
     keys: &[
-        needed("version", Kind::Count(1, 1), "", "1", "Version of the language."),
-        needed("id", Kind::Name, "", "\"ci-agent\"", "Name in records."),
+        needed("version", Kind::Count(1, 1), "", "1", "The version of the language."),
+        needed("id", Kind::Name, "", "\"ci-agent\"", "The name in records."),
         key(
-            "seal", Kind::Text, "load", "the file may change without notice", "\"sha256:…\"",
+            "seal",
+            Kind::Text,
+            "load",
+            "the file may change without notice",
+            "\"sha256:…\"",
             "Digest of the file without this line and of its Cedar and schema files, as `stockade policy seal FILE` writes \
              it. A file that was cut, damaged or edited since is refused.",
         ),
         key(
-            "extends", Kind::Strings, "load", "nothing", "[\"preset:base@1\"]",
+            "extends",
+            Kind::Strings,
+            "load",
+            "nothing",
+            "[\"preset:base@1\"]",
             "Presets to stand on, by name and version (`stockade policy new --list`). Numbers of later files replace \
              earlier ones, lists add up, a deny of any of them holds.",
         ),
@@ -45,9 +53,13 @@ pub static POLICY: Section = Section {
 
 static REQUIRE: Section = Section {
     name: "require",
-    about: "What the host must enforce. Every layer, unless this names one that may be missing.",
+    about: "Which layers may be missing. Without this section the host must have every one.",
     keys: &[key(
-        "degrade_ok", Kind::Strings, "launch", "every layer must be there", "[\"landlock.net\"]",
+        "degrade_ok",
+        Kind::Strings,
+        "launch",
+        "every layer must be there",
+        "[\"landlock.net\"]",
         "Layers that an older kernel may lack: `landlock.truncate` (Landlock ABI 3), `landlock.net` (4), \
          `landlock.ioctl_dev` (5), `landlock.scope` (6). What the kernel has is enforced all the same.",
     )],
@@ -56,29 +68,86 @@ static REQUIRE: Section = Section {
 /// Defaults are those of `preset:base`; a policy without a preset must set what is not optional.
 static LIMITS: Section = Section {
     name: "limits",
-    about: "Ceilings of one run. Each must be set, by the file or by a preset (`preset:base` sets all that are not marked \
-            optional): absent does not mean unlimited.",
+    about: "The most that one run may use. Each must be set, by the file or by a preset (`preset:base@1` sets all that are \
+            not marked optional): absent does not mean unlimited.",
     keys: &[
-        key("memory", Kind::Size(MIB, 64 * TIB), "cgroup", MUST, "\"256MiB\"",
-            "Memory of every kind, of all processes of the cell together."),
+        key(
+            "memory",
+            Kind::Size(MIB, 64 * TIB),
+            "cgroup",
+            MUST,
+            "\"256MiB\"",
+            "Memory of every kind, of all processes of the cell together.",
+        ),
         key("cpu", Kind::Share(10, 10_240_000), "cgroup", MUST, "\"50%\"", "Share of one CPU; `\"200%\"` is two."),
         key("pids", Kind::Count(1, 4_194_304), "cgroup", MUST, "32", "Processes and threads."),
         key("wall", Kind::Time(1, 30 * DAY), "supervisor", MUST, "\"10m\"", "Time of the whole run."),
-        key("fuel", Kind::Count(1, LONG), "wasmtime", MUST, "1_000_000_000", "Fuel of a wasm agent: instructions, roughly."),
-        key("tables", Kind::Count(0, 100_000_000), "wasmtime", MUST, "10_000", "Elements of all tables of a wasm agent."),
-        key("output", Kind::Size(0, TIB), "supervisor, shim", MUST, "\"1MiB\"",
-            "Stdout, stderr and log that are kept; what is more is counted and dropped."),
+        key(
+            "fuel",
+            Kind::Count(1, LONG),
+            "wasmtime",
+            MUST,
+            "1_000_000_000",
+            "Fuel of a wasm agent: instructions, roughly.",
+        ),
+        key(
+            "tables",
+            Kind::Count(0, 100_000_000),
+            "wasmtime",
+            MUST,
+            "10_000",
+            "Elements of all tables of a wasm agent.",
+        ),
+        key(
+            "output",
+            Kind::Size(0, TIB),
+            "supervisor, shim",
+            MUST,
+            "\"1MiB\"",
+            "Stdout, stderr and log that are kept; what is more is counted and dropped.",
+        ),
         key("files", Kind::Count(16, 1_048_576), "rlimit", MUST, "256", "Open descriptors of one process."),
-        key("file_size", Kind::Size(0, 64 * TIB), "rlimit, shim", MUST, "\"64MiB\"", "The largest file that can be written."),
+        key(
+            "file_size",
+            Kind::Size(0, 64 * TIB),
+            "rlimit, shim",
+            MUST,
+            "\"64MiB\"",
+            "The largest file that can be written.",
+        ),
         key("calls", Kind::Count(0, LONG), "shim", MUST, "1000", "Tool calls in one run."),
-        key("journal", Kind::Size(crate::bundle::MIN_JOURNAL, 64 * TIB), "shim", MUST, "\"256MiB\"",
-            "The run's journal with its blobs. A run that would write more ends."),
-        key("io_read", Kind::Rate(4096, 64 * TIB), "cgroup", "optional: no ceiling", "\"50MiB/s\"",
-            "Reading from the workspace's block device. Needs cgroup v2 with the io controller."),
-        key("io_write", Kind::Rate(4096, 64 * TIB), "cgroup", "optional: no ceiling", "\"20MiB/s\"",
-            "Writing to it. Needs the same."),
-        key("calls_per_minute", Kind::Counts(0, LONG), "Cedar", "optional: `limits.calls` alone", "{ \"workspace.write\" = 60 }",
-            "Calls of a tool in any 60 seconds; `\"*\"` is all tools together."),
+        key(
+            "journal",
+            Kind::Size(crate::bundle::MIN_JOURNAL, 64 * TIB),
+            "shim",
+            MUST,
+            "\"256MiB\"",
+            "The run's journal with its blobs. A run that would write more ends.",
+        ),
+        key(
+            "io_read",
+            Kind::Rate(4096, 64 * TIB),
+            "cgroup",
+            "optional: no limit",
+            "\"50MiB/s\"",
+            "Reading from the workspace's disk, all processes together. Needs cgroup v2 with the io controller and a real disk.",
+        ),
+        key(
+            "io_write",
+            Kind::Rate(4096, 64 * TIB),
+            "cgroup",
+            "optional: no limit",
+            "\"20MiB/s\"",
+            "Writing to the workspace's disk. Needs the same.",
+        ),
+        key(
+            "calls_per_minute",
+            Kind::Counts(0, LONG),
+            "Cedar",
+            "optional: `limits.calls` alone",
+            "{ \"workspace.write\" = 60 }",
+            "Calls of a tool in any 60 seconds; `\"*\"` is all tools together.",
+        ),
     ],
 };
 const MUST: &str = "must be set, by a preset or here";
@@ -87,32 +156,76 @@ static FS: Section = Section {
     name: "fs",
     about: "Paths: absolute on the host, or `@workspace` and beneath. A native program meets them as mounts and Landlock \
             rules, a tool call as a decision. A path is canonical: no `.`, `..`, doubled or trailing slash. On the host it \
-            must not lead through a symbolic link to what is not allowed itself.",
+            must not lead through a symbolic link to what is not allowed itself. What a native cell is given must exist when \
+            its run begins.",
     keys: &[
-        key("read", Kind::Paths, "mounts, Landlock, Cedar", "nothing", "[\"/usr\", \"@workspace\"]",
-            "Trees and files that may be read."),
-        key("write", Kind::Paths, "mounts, Landlock, Cedar", "nothing", "[\"@workspace/out\"]",
-            "Trees that may be written, and read. Only in the workspace."),
-        key("execute", Kind::Paths, "mounts, Landlock", "nothing", "[\"/usr\"]",
+        key(
+            "read",
+            Kind::Paths,
+            "mounts, Landlock, Cedar",
+            "nothing",
+            "[\"/usr\", \"@workspace\"]",
+            "Trees and files that may be read.",
+        ),
+        key(
+            "write",
+            Kind::Paths,
+            "mounts, Landlock, Cedar",
+            "nothing",
+            "[\"@workspace/out\"]",
+            "Trees that may be written, and read. Only in the workspace.",
+        ),
+        key(
+            "execute",
+            Kind::Paths,
+            "mounts, Landlock",
+            "nothing",
+            "[\"/usr\"]",
             "Where programs may be started from by execve(2), and code may be mapped from. Each must lie in what may be \
-             read. An interpreter or loader that may run can be given any file that may be read."),
-        key("deny", Kind::Paths, "mounts, Cedar", "nothing", "[\"@workspace/.git/hooks\"]",
+             read. An interpreter or loader that may run can be given any file that may be read.",
+        ),
+        key(
+            "deny",
+            Kind::Paths,
+            "mounts, Cedar",
+            "nothing",
+            "[\"@workspace/.git/hooks\"]",
             "What nobody may touch, whatever else allows it. Beneath an allowed path of the host this can't be enforced \
-             (Landlock knows no exceptions) and is refused."),
-        key("workspace", Kind::Choice(&["direct", "read-only", "none"]), "mounts, Cedar", "what `read` and `write` say", "\"read-only\"",
+             (Landlock knows no exceptions) and is refused.",
+        ),
+        key(
+            "workspace",
+            Kind::Choice(&["direct", "read-only", "none"]),
+            "mounts, Cedar",
+            "what `read` and `write` say",
+            "\"read-only\"",
             "The most that `read` and `write` can make of the workspace, whatever a preset says: `none` hides it, \
-             `read-only` takes every write away."),
+             `read-only` takes every write away.",
+        ),
     ],
 };
 
 static ENV: Section = Section {
     name: "env",
-    about: "The whole environment of the agent. Variables that change what a program loads before it runs (`LD_*`, \
+    about: "The agent's whole environment: nothing else is passed on. Variables that change what a program loads before it runs (`LD_*`, \
             `GLIBC_TUNABLES`, `BASH_ENV`, …) and Stockade's own are refused.",
     keys: &[
-        key("set", Kind::Map, "launch", "nothing", "{ LANG = \"C.UTF-8\" }", "Variables and their values. No secrets: they would be in the plan and the journal's digests."),
-        key("pass", Kind::Strings, "launch", "nothing", "[\"TZ\"]",
-            "Names of variables that are passed on from whoever starts the run; an absent one stays absent."),
+        key(
+            "set",
+            Kind::Map,
+            "launch",
+            "nothing",
+            "{ LANG = \"C.UTF-8\" }",
+            "Variables and their values. No secrets: whoever can read the policy can read them, and the agent can too.",
+        ),
+        key(
+            "pass",
+            Kind::Strings,
+            "launch",
+            "nothing",
+            "[\"TZ\"]",
+            "Names of variables that are passed on from whoever starts the run; an absent one stays absent.",
+        ),
     ],
 };
 
@@ -121,25 +234,57 @@ static TOOLS: Section = Section {
     about: "Decisions on tool calls. The lists compile to Cedar, so that one engine decides; `deny` wins over all, `ask` over \
             `allow`. Tools of MCP servers are `mcp.SERVER.TOOL`, all of a server's `mcp.SERVER.*`.",
     keys: &[
-        key("allow", Kind::Tools, "Cedar", "nothing", "[\"workspace.read\"]", "Tools that may be called. `\"*\"` is all of them and must be written."),
-        key("deny", Kind::Tools, "Cedar", "nothing", "[\"exec\"]", "Tools that may not, whatever else allows them."),
-        key("ask", Kind::Tools, "Cedar, shim", "nothing", "[\"workspace.write\"]",
+        key(
+            "allow",
+            Kind::Tools,
+            "Cedar",
+            "nothing",
+            "[\"workspace.read\"]",
+            "Tools that may be called. `\"*\"` is all of them and must be written.",
+        ),
+        key(
+            "deny",
+            Kind::Tools,
+            "Cedar",
+            "nothing",
+            "[\"exec\"]",
+            "Tools that may not be called, whatever else allows them.",
+        ),
+        key(
+            "ask",
+            Kind::Tools,
+            "Cedar, shim",
+            "nothing",
+            "[\"workspace.write\"]",
             "Tools that need a person's approval for each call. A tool listed here need not be in `allow`. This version has \
-             no queue of approvals: such a call is denied, and the record says why."),
-        key("cedar", Kind::Strings, "Cedar", "nothing", "[\"tools.cedar\"]",
+             no queue of approvals: such a call is denied, and the record says why.",
+        ),
+        key(
+            "cedar",
+            Kind::Strings,
+            "Cedar",
+            "nothing",
+            "[\"tools.cedar\"]",
             "Cedar files beside the policy, validated strictly against `stockade policy schema --cedar`. They can forbid \
-             anything and permit a tool that no list names, but reach past neither `fs`, `[[exec]]`, `[[egress]]`, a limit nor a deny."),
+             anything and permit a tool that no list names, but reach past neither `fs`, `[[exec]]`, `[[egress]]`, a limit nor a deny.",
+        ),
     ],
 };
 
 static EXEC: Section = Section {
     name: "exec",
-    about: "A command that the `exec` tool may run, in a native cell of its own. The tool must be listed in `tools` too.",
+    about: "A command that the `exec` tool may run, in a native cell of its own. `exec` must be in `tools.allow` or `tools.ask` too, and the \
+            program starts only if it lies in `fs.execute`.",
     keys: &[
-        needed("id", Kind::Name, "", "\"git-log\"", "Name in records."),
-        needed("command", Kind::Strings, "Cedar, supervisor", "[\"/usr/bin/git\", \"log\"]",
-            "The absolute program, then the arguments that every call must begin with."),
-        needed("wall", Kind::Time(1, DAY), "supervisor", "\"30s\"", "The longest run."),
+        needed("id", Kind::Name, "", "\"git-log\"", "The name in records."),
+        needed(
+            "command",
+            Kind::Strings,
+            "Cedar, supervisor",
+            "[\"/usr/bin/git\", \"log\"]",
+            "The absolute program, then the arguments that every call must begin with.",
+        ),
+        needed("wall", Kind::Time(1, DAY), "supervisor", "\"30s\"", "The longest that one run of it may take."),
         key("reason", Kind::Text, "", "none", "\"history for the summary\"", "Why; shown with decisions."),
     ],
 };
@@ -149,15 +294,40 @@ static EGRESS: Section = Section {
     about: "A place outside that may be reached by name. Decided, tested and explained by this version; no part of it opens \
             connections yet, so `stockade run` refuses a policy that has one.",
     keys: &[
-        needed("id", Kind::Name, "", "\"gh-read\"", "Name in records."),
-        needed("host", Kind::Text, "Cedar", "\"api.github.com\"",
-            "A host in its canonical spelling, `*.example.com` (any name below it, not itself), an IP address, or `*`."),
-        key("scheme", Kind::Choice(&["https", "http", "tcp"]), "Cedar", "`https`", "\"https\"",
-            "What is spoken. Only of `http` and `https` can methods and paths be seen."),
+        needed("id", Kind::Name, "", "\"gh-read\"", "The name in records."),
+        needed(
+            "host",
+            Kind::Text,
+            "Cedar",
+            "\"api.github.com\"",
+            "A host in its canonical spelling, `*.example.com` (every name below it, not itself), an IP address, a network of them (`10.0.0.0/8`), or `*` (every name, no address).",
+        ),
+        key(
+            "scheme",
+            Kind::Choice(&["https", "http", "tcp"]),
+            "Cedar",
+            "`https`",
+            "\"https\"",
+            "What is spoken. Methods and paths can be seen only of `http` and `https`.",
+        ),
         key("port", Kind::Ports, "Cedar", "443 for https, 80 for http; tcp must say", "443", "The port, or several."),
-        key("methods", Kind::Strings, "Cedar", "nothing; http and https must say", "[\"GET\", \"HEAD\"]", "HTTP methods (RFC 9110), or `\"*\"`."),
+        key(
+            "methods",
+            Kind::Strings,
+            "Cedar",
+            "nothing; http and https must say",
+            "[\"GET\", \"HEAD\"]",
+            "HTTP methods (RFC 9110), or `\"*\"`.",
+        ),
         key("paths", Kind::Strings, "Cedar", "every path", "[\"/repos\"]", "Prefixes of URL paths, by whole segments."),
-        key("credential", Kind::Name, "shim", "none", "\"github-ro\"", "A `[[secret]]` that the shim puts into the request; the agent never sees it."),
+        key(
+            "credential",
+            Kind::Name,
+            "shim",
+            "none",
+            "\"github-ro\"",
+            "A `[[secret]]` that the shim puts into the request; the agent never sees it.",
+        ),
         key("reason", Kind::Text, "", "none", "\"read issues\"", "Why; shown with decisions."),
     ],
 };
@@ -166,7 +336,14 @@ static SOCKETS: Section = Section {
     name: "sockets",
     about: "Unix sockets of the host that a native program may connect to. Until a kernel's Landlock gates them (ABI 9) no \
             layer can tell one from another, so a policy that names one is refused on such a host, and by this version on every host.",
-    keys: &[key("unix", Kind::Strings, "Landlock", "nothing", "[\"/run/postgresql/.s.PGSQL.5432\"]", "Absolute path names.")],
+    keys: &[key(
+        "unix",
+        Kind::Strings,
+        "Landlock",
+        "nothing",
+        "[\"/run/postgresql/.s.PGSQL.5432\"]",
+        "Sockets by their absolute paths.",
+    )],
 };
 
 static MCP: Section = Section {
@@ -175,11 +352,28 @@ static MCP: Section = Section {
             version; it starts none yet, so `stockade run` refuses a policy that has one.",
     keys: &[
         needed("name", Kind::Name, "", "\"git\"", "Name; its tools are `mcp.NAME.TOOL`."),
-        needed("command", Kind::Strings, "supervisor", "[\"/usr/bin/mcp-git\"]", "The absolute program and its arguments."),
-        needed("policy", Kind::Text, "supervisor", "\"preset:mcp-readonly@1\"", "The preset under which the server itself runs."),
-        needed("tools", Kind::Text, "Cedar, shim", "\"git.tools.json\"",
+        needed(
+            "command",
+            Kind::Strings,
+            "supervisor",
+            "[\"/usr/bin/mcp-git\"]",
+            "The absolute program and its arguments.",
+        ),
+        needed(
+            "policy",
+            Kind::Text,
+            "supervisor",
+            "\"preset:mcp-readonly@1\"",
+            "The preset under which the server itself runs.",
+        ),
+        needed(
+            "tools",
+            Kind::Text,
+            "Cedar, shim",
+            "\"git.tools.json\"",
             "File beside the policy with the server's `tools/list` answer, as approved: the types of arguments, and the pins \
-             against which drift is told."),
+             against which drift is told.",
+        ),
     ],
 };
 
@@ -189,10 +383,23 @@ static MODEL: Section = Section {
             run` refuses a policy that has one.",
     keys: &[
         needed("name", Kind::Name, "", "\"main\"", "Name in calls and records."),
-        needed("url", Kind::Text, "shim", "\"https://llm.internal.example/v1\"", "An OpenAI-compatible base URL, https."),
+        needed(
+            "url",
+            Kind::Text,
+            "shim",
+            "\"https://llm.internal.example/v1\"",
+            "An OpenAI-compatible base URL, https.",
+        ),
         key("models", Kind::Strings, "Cedar", "nothing", "[\"small-1\"]", "Models that may be asked for, or `\"*\"`."),
         key("credential", Kind::Name, "shim", "none", "\"llm-key\"", "A `[[secret]]` that the shim puts in."),
-        key("tokens", Kind::Count(1, LONG), "shim", "must be written where models are", "1_000_000", "Tokens in one run, prompts and answers together."),
+        key(
+            "tokens",
+            Kind::Count(1, LONG),
+            "shim",
+            "must be written where models are",
+            "1_000_000",
+            "Tokens in one run, prompts and answers together.",
+        ),
     ],
 };
 
@@ -202,10 +409,21 @@ static SECRET: Section = Section {
             run` of this version refuses a policy that has one.",
     keys: &[
         needed("name", Kind::Name, "", "\"github-ro\"", "What `credential` names."),
-        needed("from", Kind::Text, "shim", "\"file:/etc/stockade/secrets/github\"",
+        needed(
+            "from",
+            Kind::Text,
+            "shim",
+            "\"file:/etc/stockade/secrets/github\"",
             "`file:` and a path only root reads, `systemd:` and a credential's name (systemd.exec(5)), or `command:` and an \
-             absolute program that prints it."),
-        needed("hosts", Kind::Strings, "shim", "[\"api.github.com\"]", "Hosts it may be sent to, nowhere else. No `*`."),
+             absolute program that prints it.",
+        ),
+        needed(
+            "hosts",
+            Kind::Strings,
+            "shim",
+            "[\"api.github.com\"]",
+            "Hosts it may be sent to, nowhere else. No `*`.",
+        ),
         key("paths", Kind::Strings, "shim", "every path", "[\"/repos\"]", "Prefixes of URL paths it may be sent to."),
         key("header", Kind::Text, "shim", "`Authorization`", "\"Authorization\"", "The header it is put into."),
     ],
@@ -214,14 +432,28 @@ static SECRET: Section = Section {
 static APPROVALS: Section = Section {
     name: "approvals",
     about: "How a person's approval is taken, for `tools.ask` and for Cedar policies that read `context.approved`.",
-    keys: &[key("expires", Kind::Time(1000, 30 * DAY), "shim", "`10m`", "\"10m\"", "How long a call waits. Silence denies.")],
+    keys: &[key(
+        "expires",
+        Kind::Time(1000, 30 * DAY),
+        "shim",
+        "`10m`",
+        "\"10m\"",
+        "How long a call waits for an answer; none is a denial.",
+    )],
 };
 
 static SYSCALLS: Section = Section {
     name: "syscalls",
     about: "The seccomp filter of a native cell. A wasm cell's filters are fixed: a policy with additions does not run one.",
     keys: &[
-        key("profile", Kind::Choice(&["cell-native"]), "seccomp", "`cell-native`", "\"cell-native\"", "The profile to start from (`seccomp-profiles/`)."),
+        key(
+            "profile",
+            Kind::Choice(&["cell-native"]),
+            "seccomp",
+            "`cell-native`",
+            "\"cell-native\"",
+            "The profile to start from (`seccomp-profiles/`).",
+        ),
         key("add", Kind::Tables(&SYSCALL), "", "", "", ""),
     ],
 };
@@ -232,18 +464,37 @@ static SYSCALL: Section = Section {
             own, and what opens the kernel or another layer (io_uring, bpf, ptrace, mounts, namespaces, keyrings, …), can't be allowed.",
     keys: &[
         needed("names", Kind::Strings, "seccomp", "[\"mlock2\"]", "Names of syscalls on this architecture."),
-        needed("action", Kind::Choice(&["allow", "deny", "notify"]), "seccomp", "\"deny\"",
-            "`allow`; `deny`, which fails with EPERM; `notify`, which is refused and recorded."),
+        needed(
+            "action",
+            Kind::Choice(&["allow", "deny", "notify"]),
+            "seccomp",
+            "\"deny\"",
+            "`allow`; `deny`, which fails with EPERM; `notify`, which is refused and recorded.",
+        ),
         needed("why", Kind::Text, "", "\"the JIT of …\"", "The reason, at least 8 characters."),
     ],
 };
 
 /// Keys of one test.
 const TEST_KEYS: &[Key] = &[
-    key("call", Kind::Text, "", "", "\"workspace.read\"", "A tool. Each test has one of `call`, `path`, `host`, `syscall`."),
+    key(
+        "call",
+        Kind::Text,
+        "",
+        "",
+        "\"workspace.read\"",
+        "A tool. Each test has one of `call`, `path`, `host`, `syscall`.",
+    ),
     key("args", Kind::Object, "", "`{}`", "{ path = \"a.txt\" }", "Arguments of the call."),
     key("path", Kind::Text, "", "", "\"/usr/bin/env\"", "A path as a native program meets it."),
-    key("access", Kind::Choice(&["read", "write", "execute"]), "", "`read`", "\"execute\"", "What it does with the path."),
+    key(
+        "access",
+        Kind::Choice(&["read", "write", "execute"]),
+        "",
+        "`read`",
+        "\"execute\"",
+        "What it does with the path.",
+    ),
     key("host", Kind::Text, "", "", "\"api.github.com:443\"", "A host and port."),
     key("method", Kind::Text, "", "none: a bare TCP connection", "\"GET\"", "HTTP method."),
     key("url_path", Kind::Text, "", "`/`", "\"/repos/x\"", "URL path."),
@@ -263,9 +514,10 @@ static TEST: Section = Section {
 /// A file of tests alone, for `stockade policy test --tests`.
 pub static TESTS: Section = Section {
     name: "",
-    about: "A file of tests alone.",
+    about: "A file of tests alone: rules of the house that many policies must keep (`stockade policy test FILE --tests TESTS`). It \
+            has the `[[test]]` of a policy.",
     keys: &[
-        needed("version", Kind::Count(1, 1), "", "1", "Version of the language."),
+        needed("version", Kind::Count(1, 1), "", "1", "The version of the language."),
         key("test", Kind::Tables(&TEST), "", "", "", ""),
     ],
 };

@@ -9,7 +9,11 @@ use std::fmt::Write as _;
 pub fn reference(file: &'static Section, depth: usize) -> String {
     let mut page = String::new();
     for section in file.all() {
-        let heading = if section.name.is_empty() { "The file itself".to_owned() } else { format!("`{}`", bracketed(file, section)) };
+        let heading = if section.name.is_empty() {
+            "The file itself".to_owned()
+        } else {
+            format!("`{}`", bracketed(file, section))
+        };
         let marks = "#".repeat(depth);
         // Writing to a String can't fail.
         let _ = write!(page, "{marks} {heading}\n\n{}\n\n", section.about);
@@ -24,19 +28,27 @@ pub fn reference(file: &'static Section, depth: usize) -> String {
 
 /// `[limits]` or `[[egress]]`.
 fn bracketed(file: &'static Section, section: &Section) -> String {
-    let array = file.all().iter().flat_map(|s| s.keys).any(|key| matches!(key.kind, Kind::Tables(inner) if inner.name == section.name));
+    let array = file
+        .all()
+        .iter()
+        .flat_map(|s| s.keys)
+        .any(|key| matches!(key.kind, Kind::Tables(inner) if inner.name == section.name));
     if array { format!("[[{}]]", section.name) } else { format!("[{}]", section.name) }
 }
 
 fn row(key: &Key) -> String {
-    let value = format!("{}, as `{}`", value(key.kind), key.example.replace('|', "\\|"));
+    let mut value = value(key.kind);
+    // What may be written is said whole already.
+    if !matches!(key.kind, Kind::Choice(_) | Kind::Bool | Kind::Count(1, 1)) {
+        let _ = write!(value, ", as `{}`", key.example.replace('|', "\\|"));
+    }
     format!("| `{}` | {value} | {} | {} | {} |", key.name, key.default, key.layer, key.meaning)
 }
 
 fn value(kind: Kind) -> String {
     let range = |unit: units::Unit, least, most| format!("{}, {} to {}", unit.what, unit.show(least), unit.show(most));
     match kind {
-        Kind::Count(least, most) if least == most => format!("{least}"),
+        Kind::Count(least, most) if least == most => format!("`{least}`"),
         Kind::Count(least, most) => format!("whole number, {least} to {most}"),
         Kind::Size(least, most) => range(units::SIZE, least, most),
         Kind::Rate(least, most) => range(units::RATE, least, most),

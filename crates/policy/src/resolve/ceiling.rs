@@ -124,7 +124,12 @@ fn set(policy: &mut Resolved, key: &str, value: u64) {
 }
 
 /// Cuts a list of trees to what lies in the ceiling's trees.
-fn cut(list: &mut Vec<Entry<PathRule>>, most: Option<&Vec<Located<PathRule>>>, at: Option<&Place>, told: &mut Vec<Narrowed>) {
+fn cut(
+    list: &mut Vec<Entry<PathRule>>,
+    most: Option<&Vec<Located<PathRule>>>,
+    at: Option<&Place>,
+    told: &mut Vec<Narrowed>,
+) {
     let (Some(most), Some(at)) = (most, at) else { return };
     let mut kept = Vec::new();
     for entry in list.drain(..) {
@@ -164,7 +169,11 @@ fn paths(policy: &mut Resolved, ceiling: &CeilingFile) {
             list.retain(|entry| !rule.value.covers(&entry.value));
         }
         match &rule.value {
-            PathRule::Workspace(_) => policy.deny.push(rule),
+            // As with a policy's own: beneath what nothing allows there is nothing to hide.
+            PathRule::Workspace(_) => {
+                let above = policy.read.iter().chain(&policy.write).any(|allowed| allowed.value.covers(&rule.value));
+                policy.deny.extend(above.then_some(rule));
+            }
             // Landlock cannot carve a hole, so what is above it goes too: the ceiling is not weaker than it says.
             PathRule::Host(_) => {
                 for list in [&mut policy.read, &mut policy.execute] {
@@ -181,9 +190,11 @@ fn paths(policy: &mut Resolved, ceiling: &CeilingFile) {
             }
         }
     }
-    policy.workspaces = ceiling.workspaces.as_ref().zip(at("fs.workspaces")).map(|(folders, place)| {
-        (folders.iter().map(|folder| folder.value.to_string()).collect(), place.origin())
-    });
+    policy.workspaces = ceiling
+        .workspaces
+        .as_ref()
+        .zip(at("fs.workspaces"))
+        .map(|(folders, place)| (folders.iter().map(|folder| folder.value.to_string()).collect(), place.origin()));
 }
 
 /// Keeps the entries that the ceiling names.
@@ -255,7 +266,9 @@ fn tools(policy: &mut Resolved, ceiling: &CeilingFile) {
     };
     policy.forbid.extend(entries(&ceiling.tools_deny, "deny"));
     policy.ask_always.extend(entries(&ceiling.tools_ask, "ask"));
-    policy.ceiling_tools = ceiling.tools_allow.as_ref().zip(ceiling.places.get("tools.allow")).map(|(tools, place)| {
-        (tools.iter().map(|tool| tool.value.clone()).collect(), place.origin())
-    });
+    policy.ceiling_tools = ceiling
+        .tools_allow
+        .as_ref()
+        .zip(ceiling.places.get("tools.allow"))
+        .map(|(tools, place)| (tools.iter().map(|tool| tool.value.clone()).collect(), place.origin()));
 }

@@ -112,11 +112,15 @@ fn binding(text: &EgressText, credential: &Located<String>, secrets: &[SecretRul
             "[[egress]] \"{}\" cannot send \"{}\" to {what}: the secret is bound more narrowly at {}",
             text.id.value, credential.value, secret.origin
         );
-        errors.push(Diagnostic::at(&credential.place, message).help("narrow the rule, or widen the secret's hosts or paths"));
+        errors.push(
+            Diagnostic::at(&credential.place, message).help("narrow the rule, or widen the secret's hosts or paths"),
+        );
     }
     if text.scheme != crate::model::Scheme::Https {
         let message = format!("[[egress]] \"{}\" would send \"{}\" in the clear", text.id.value, credential.value);
-        errors.push(Diagnostic::at(&credential.place, message).help("secrets go over verified TLS only: scheme = \"https\""));
+        errors.push(
+            Diagnostic::at(&credential.place, message).help("secrets go over verified TLS only: scheme = \"https\""),
+        );
     }
 }
 
@@ -166,7 +170,9 @@ pub(super) fn syscalls(layers: &[Layer], errors: &mut Vec<Diagnostic>) -> Vec<Sy
     for text in layers.iter().flat_map(|l| &l.file.syscalls) {
         let mut calls = Vec::new();
         for name in &text.names {
-            let Some(number) = seccomp::syscall_number(&name.value).and_then(|n| u32::try_from(n).ok()) else { continue };
+            let Some(number) = seccomp::syscall_number(&name.value).and_then(|n| u32::try_from(n).ok()) else {
+                continue;
+            };
             let before = rules.iter().find(|rule| rule.calls.iter().any(|(nr, _)| *nr == number));
             if let Some(before) = before {
                 let message = format!("`{}` has an answer already, from the entry at {}", name.value, before.origin);
@@ -224,4 +230,3 @@ fn unknown(policy: &Resolved, tool: &str) -> Option<String> {
         None => format!("the server's approved list is {}", server.origin),
     })
 }
-

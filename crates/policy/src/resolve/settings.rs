@@ -57,10 +57,17 @@ fn named(policy: &Resolved, all: &mut Vec<Setting>) {
     }
     for rule in &policy.egress {
         let ports = rule.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
-        let methods = rule.methods.as_ref().map_or_else(|| "*".to_owned(), |m| m.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+        let methods = rule
+            .methods
+            .as_ref()
+            .map_or_else(|| "*".to_owned(), |m| m.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
         let paths = rule.paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let credential = rule.credential.as_ref().map(|name| format!(" with {name}")).unwrap_or_default();
-        let spoken = if rule.scheme == crate::model::Scheme::Tcp { String::new() } else { format!(" {methods} {}", if paths.is_empty() { "/" } else { &paths }) };
+        let spoken = if rule.scheme == crate::model::Scheme::Tcp {
+            String::new()
+        } else {
+            format!(" {methods} {}", if paths.is_empty() { "/" } else { &paths })
+        };
         let value = format!("{}://{}:{ports}{spoken}{credential}", rule.scheme.name(), rule.host);
         add(format!("egress.{}", rule.id), text(&value), &rule.origin);
     }

@@ -23,14 +23,17 @@ pub(super) fn parse(source: &Arc<SourceText>) -> Result<Table, Vec<Diagnostic>> 
     };
     let place = |range: Range| Place { source: Arc::clone(source), span: range.start..range.end };
     let parsed = parse_to_ast(&source.text, &CollectOptions::default(), &strict).map_err(|error| {
-        vec![Diagnostic::at(&place(error.range()), format!("not JSON: {}", error.kind())).help("correct the syntax here")]
+        vec![
+            Diagnostic::at(&place(error.range()), format!("not JSON: {}", error.kind()))
+                .help("correct the syntax here"),
+        ]
     })?;
     match parsed.value.as_ref().map(|value| node(value, 0)) {
         Some(Ok(Node { value: Value::Table(table), .. })) => Ok(table),
         Some(Err(Fault { range, message })) => Err(vec![Diagnostic::at(&place(range), message).help("remove it")]),
-        Some(Ok(_)) | None => {
-            Err(vec![Diagnostic::of(&source.name, "a policy in JSON is one object").help("begin with { and end with }")])
-        }
+        Some(Ok(_)) | None => Err(vec![
+            Diagnostic::of(&source.name, "a policy in JSON is one object").help("begin with { and end with }"),
+        ]),
     }
 }
 

@@ -79,7 +79,8 @@ impl<'a> Section<'a> {
             }
         }
         for key in self.known.keys.iter().filter(|key| key.required && self.table.get(key.name).is_none()) {
-            let head = if self.known.name.is_empty() { "the policy".to_owned() } else { format!("[[{}]]", self.known.name) };
+            let head =
+                if self.known.name.is_empty() { "the policy".to_owned() } else { format!("[[{}]]", self.known.name) };
             let help = format!("add {} = {}", key.name, key.example);
             self.reader.report(Diagnostic::at(&self.place, format!("{head} has no `{}`", key.name)).help(help));
         }
@@ -125,7 +126,8 @@ impl<'a> Section<'a> {
         let have = value.value.kind();
         let article = if have.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
         let place = self.reader.place(value.span.clone());
-        self.reader.report(Diagnostic::at(&place, format!("`{}` must be {want}, not {article} {have}", self.full(key))));
+        self.reader
+            .report(Diagnostic::at(&place, format!("`{}` must be {want}, not {article} {have}", self.full(key))));
     }
 
     /// A string of at most [`MAX_STRING`] bytes.

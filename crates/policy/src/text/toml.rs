@@ -23,7 +23,9 @@ pub(super) fn parse(source: &Arc<SourceText>) -> Result<Table, Vec<Diagnostic>> 
     }
     let deep = |span| {
         let place = Place { source: Arc::clone(source), span };
-        vec![Diagnostic::at(&place, format!("nested deeper than {MAX_DEPTH}")).help("no key of the language needs that")]
+        vec![
+            Diagnostic::at(&place, format!("nested deeper than {MAX_DEPTH}")).help("no key of the language needs that"),
+        ]
     };
     table(top.get_ref(), 0).map_err(deep)
 }
@@ -65,9 +67,7 @@ fn node(value: &Spanned<DeValue<'_>>, depth: usize) -> Result<Node, Span> {
         },
         DeValue::Float(number) => Value::Number(number.as_str().to_owned()),
         DeValue::Datetime(_) => Value::Other("date"),
-        DeValue::Array(list) => {
-            Value::List(list.iter().map(|value| node(value, depth + 1)).collect::<Result<_, _>>()?)
-        }
+        DeValue::Array(list) => Value::List(list.iter().map(|value| node(value, depth + 1)).collect::<Result<_, _>>()?),
         DeValue::Table(inner) => Value::Table(table(inner, depth)?),
     };
     Ok(Node { value, span })

@@ -47,7 +47,9 @@ impl Unit {
                 let plain = name.replace('i', "");
                 unit.trim().eq_ignore_ascii_case(name)
                     || unit.trim().eq_ignore_ascii_case(&plain)
-                    || (name.len() == 3 && unit.trim().len() == 1 && name.starts_with(&unit.trim().to_ascii_uppercase()))
+                    || (name.len() == 3
+                        && unit.trim().len() == 1
+                        && name.starts_with(&unit.trim().to_ascii_uppercase()))
             });
             return Err(match close {
                 Some((name, _)) => format!("write \"{number}{name}\""),

@@ -37,7 +37,9 @@ fn told_as(attempt: &Attempt) -> String {
 
 fn tells(changes: &[Change], direction: Direction, key: &str) -> bool {
     let is = |change: &&Change| {
-        change.key == key || (change.key == "egress" && key.starts_with("egress.")) || change.key.starts_with(&format!("{key} "))
+        change.key == key
+            || (change.key == "egress" && key.starts_with("egress."))
+            || change.key.starts_with(&format!("{key} "))
     };
     changes.iter().filter(is).any(|change| change.direction == direction)
 }
@@ -51,7 +53,13 @@ fn nothing_wider_means_that_no_attempt_is() {
         let ((made_a, a), (made_b, b)) = pair(&mut rng, folder.path());
         let changes = diff(&a, &b).unwrap();
         let context = || {
-            format!("pair {number}:\n{}\n{}\n---\n{}\n{}\n{changes:#?}", made_a.toml(), made_a.cedar.as_deref().unwrap_or(""), made_b.toml(), made_b.cedar.as_deref().unwrap_or(""))
+            format!(
+                "pair {number}:\n{}\n{}\n---\n{}\n{}\n{changes:#?}",
+                made_a.toml(),
+                made_a.cedar.as_deref().unwrap_or(""),
+                made_b.toml(),
+                made_b.cedar.as_deref().unwrap_or("")
+            )
         };
         let verdicts = verdicts(&a, &b, &all);
         for (attempt, of_a, of_b) in &verdicts {
@@ -59,7 +67,13 @@ fn nothing_wider_means_that_no_attempt_is() {
             if of_b < of_a {
                 let key = told_as(attempt);
                 let told = tells(&changes, Direction::Widened, &key) || tells(&changes, Direction::Undecided, &key);
-                assert!(told, "{attempt}: {} became {}, and {key} is not told\n{}", of_a.name(), of_b.name(), context());
+                assert!(
+                    told,
+                    "{attempt}: {} became {}, and {key} is not told\n{}",
+                    of_a.name(),
+                    of_b.name(),
+                    context()
+                );
                 shown += 1;
             }
         }
@@ -80,7 +94,10 @@ fn nothing_wider_means_that_no_attempt_is() {
             (false, false) => silent += 1,
         }
     }
-    println!("{PAIRS} pairs, {} attempts each: {silent} not wider, {wider} wider, {unknown} undecided; {shown} attempts wider", all.len());
+    println!(
+        "{PAIRS} pairs, {} attempts each: {silent} not wider, {wider} wider, {unknown} undecided; {shown} attempts wider",
+        all.len()
+    );
     assert!(silent > 10 && wider > 10 && unknown > 3, "{silent} {wider} {unknown}");
 }
 
@@ -111,7 +128,9 @@ fn wider_one_way_is_narrower_the_other() {
             let changes = changes.into_iter().filter(|c| c.direction == direction && !c.what.starts_with("is another"));
             let mut keys: Vec<(&str, String)> = changes
                 // An entry of `[[exec]]` may have another name there.
-                .map(|change| (change.layer, if change.key.starts_with("exec.") { "exec".to_owned() } else { change.key }))
+                .map(|change| {
+                    (change.layer, if change.key.starts_with("exec.") { "exec".to_owned() } else { change.key })
+                })
                 .collect();
             keys.sort();
             keys

@@ -171,7 +171,7 @@ fn a_bundle_that_was_changed_is_refused() {
         Bundle::decode(other.as_bytes()).unwrap_err().to_string(),
         "policy bundle of version 3; this program reads version 2"
     );
-    let decider = Decider::new(&p.bundle()).unwrap();
+    let decider = Decider::new(p.bundle()).unwrap();
     assert!(matches!(
         decider.decide(&Request { tool: "clock", args: &json!({}), facts: Facts::default() }),
         Verdict::Deny(_)

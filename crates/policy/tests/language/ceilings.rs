@@ -53,7 +53,9 @@ fn lets_through(value: &Value, attempt: &Attempt, ruling: &Ruling, bare: &Judge<
                     let port = rule.get("port").is_none_or(|port| port.as_u64() == Some(to.port.into()));
                     let method = match (rule.get("methods").and_then(Value::as_array), http) {
                         (None, _) => true,
-                        (Some(methods), Some(http)) => methods.iter().any(|method| method.as_str() == Some(http.method.as_str())),
+                        (Some(methods), Some(http)) => {
+                            methods.iter().any(|method| method.as_str() == Some(http.method.as_str()))
+                        }
                         (Some(_), None) => false,
                     };
                     host.matches(&to.host) && port && method
@@ -63,7 +65,8 @@ fn lets_through(value: &Value, attempt: &Attempt, ruling: &Ruling, bare: &Judge<
         Attempt::Syscall { name, args } => {
             let number = seccomp::syscall_number(name).unwrap();
             let own = seccomp::profile("cell-native").unwrap().decide(number.into(), *args).unwrap();
-            own == seccomp::Action::Allow || texts(value, "syscalls", "allow").is_none_or(|names| names.contains(&name.as_str()))
+            own == seccomp::Action::Allow
+                || texts(value, "syscalls", "allow").is_none_or(|names| names.contains(&name.as_str()))
         }
     }
 }
@@ -72,16 +75,26 @@ fn lets_through(value: &Value, attempt: &Attempt, ruling: &Ruling, bare: &Judge<
 fn a_ceiling_only_narrows() {
     let folder = tempfile::tempdir().unwrap();
     let (mut rng, all) = (Rng(31), attempts());
-    let bare = stockade_policy::parse_policy("t.toml", "version = 1\nid = \"t\"\nextends = [\"preset:base\"]\n").unwrap();
+    let bare =
+        stockade_policy::parse_policy("t.toml", "version = 1\nid = \"t\"\nextends = [\"preset:base\"]\n").unwrap();
     let bare = Judge::new(&bare).unwrap();
     let (mut narrowed, mut allowed) = (0, 0);
     let mut number = 0;
     while number < 40 {
         let (made, policy) = loaded(&mut rng, folder.path());
         let value = ceiling(&mut rng);
-        let Ok(beneath) = parse_ceiling(&value).and_then(|ceiling| made.load_beneath(folder.path(), &ceiling)) else { continue };
+        let Ok(beneath) = parse_ceiling(&value).and_then(|ceiling| made.load_beneath(folder.path(), &ceiling)) else {
+            continue;
+        };
         number += 1;
-        let context = || format!("{}\n{}\n--- ceiling\n{}", made.toml(), made.cedar.as_deref().unwrap_or(""), toml::to_string(&value).unwrap());
+        let context = || {
+            format!(
+                "{}\n{}\n--- ceiling\n{}",
+                made.toml(),
+                made.cedar.as_deref().unwrap_or(""),
+                toml::to_string(&value).unwrap()
+            )
+        };
         let changes = diff(&policy, &beneath).unwrap();
         let wider: Vec<_> = changes.iter().filter(|change| change.direction == Direction::Widened).collect();
         assert!(wider.is_empty(), "{wider:#?}\n{}", context());
@@ -90,10 +103,21 @@ fn a_ceiling_only_narrows() {
         for attempt in &all {
             let ruling = judge.rule(attempt);
             let before = alone.rule(attempt).verdict;
-            assert!(ruling.verdict >= before, "{attempt}: {} became {}\n{}", before.name(), ruling.verdict.name(), context());
+            assert!(
+                ruling.verdict >= before,
+                "{attempt}: {} became {}\n{}",
+                before.name(),
+                ruling.verdict.name(),
+                context()
+            );
             if ruling.verdict == Expect::Allow {
                 allowed += 1;
-                assert!(lets_through(&value, attempt, &ruling, &bare), "{attempt} is allowed by {}\n{}", ruling.reason, context());
+                assert!(
+                    lets_through(&value, attempt, &ruling, &bare),
+                    "{attempt} is allowed by {}\n{}",
+                    ruling.reason,
+                    context()
+                );
             }
         }
     }

@@ -109,12 +109,7 @@ const CASES: &[(&str, &[&str])] = &[
             "4:1 [[egress]] has no `methods`, and absent means deny | add methods = [\"GET\"], or methods = [\"*\"] for all",
         ],
     ),
-    (
-        "[mcp]",
-        &[
-            "4:1 `mcp` must be an array of tables, not a table",
-        ],
-    ),
+    ("[mcp]", &["4:1 `mcp` must be an array of tables, not a table"]),
     (
         "[limits]\nmemory = 256",
         &[
@@ -164,10 +159,7 @@ const CASES: &[(&str, &[&str])] = &[
     ("[limits]\npids = 0", &["5:8 `limits.pids` is out of range | allowed: 1 to 4194304"]),
     ("[limits]\npids = -5", &["5:8 `limits.pids` is out of range | allowed: 1 to 4194304"]),
     ("[limits]\npids = 5.5", &["5:8 `limits.pids` must be a whole number, not a float"]),
-    (
-        "[limits]\npids = 99999999999999999999999999",
-        &["5:8 `limits.pids` is out of range | allowed: 1 to 4194304"],
-    ),
+    ("[limits]\npids = 99999999999999999999999999", &["5:8 `limits.pids` is out of range | allowed: 1 to 4194304"]),
     ("[limits]\npids = \"5\"", &["5:8 `limits.pids` must be a whole number, not a string"]),
     ("[fs]\nread = \"/usr\"", &["5:8 `fs.read` must be an array of strings, not a string"]),
     ("[fs]\nread = [1]", &["5:9 `fs.read[0]` must be a string, not an integer"]),
@@ -241,9 +233,7 @@ const CASES: &[(&str, &[&str])] = &[
     ),
     (
         "[fs]\nexecute = [\"/usr\"]",
-        &[
-            "5:12 `fs.execute[0]` cannot be reached: /usr may not be read | add it, or a directory above it, to fs.read",
-        ],
+        &["5:12 `fs.execute[0]` cannot be reached: /usr may not be read | add it, or a directory above it, to fs.read"],
     ),
     (
         "[env.set]\nLD_PRELOAD = \"x\"",
@@ -275,15 +265,11 @@ const CASES: &[(&str, &[&str])] = &[
     ),
     (
         "[tools]\nask = [\"mcp.git.log\"]",
-        &[
-            "5:8 there is no tool \"mcp.git.log\" | add an [[mcp]] with name = \"git\"",
-        ],
+        &["5:8 there is no tool \"mcp.git.log\" | add an [[mcp]] with name = \"git\""],
     ),
     (
         "[tools]\ncedar = [\"x.cedar\"]",
-        &[
-            "5:10 \"x.cedar\" cannot be read: this policy is not a file | save the policy, with the file beside it",
-        ],
+        &["5:10 \"x.cedar\" cannot be read: this policy is not a file | save the policy, with the file beside it"],
     ),
     (
         "[require]\ndegrade_ok = [\"landlock.nett\"]",

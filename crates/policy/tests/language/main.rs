@@ -11,6 +11,7 @@ mod made;
 mod moments;
 mod mutations;
 mod properties;
+mod reference;
 mod sealed;
 mod shipped;
 mod support;

@@ -22,7 +22,7 @@ fn write(path: &str, content: &str) -> Value {
 }
 
 fn decider(policy: &Policy) -> Decider {
-    Decider::new(&policy.bundle()).unwrap()
+    Decider::new(policy.bundle()).unwrap()
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn no_mutation_panics() {
         match parse_policy("m.toml", &text) {
             Ok(policy) => {
                 accepted += 1;
-                let decider = Decider::new(&policy.bundle()).unwrap();
+                let decider = Decider::new(policy.bundle()).unwrap();
                 let _verdict = decider.decide(&Request {
                     tool: "workspace.read",
                     args: &json!({"path": "a"}),
@@ -84,7 +84,7 @@ fn no_mutation_panics() {
 #[test]
 fn arguments_of_any_shape_are_decided() {
     let policy = parse_policy("m.toml", SEEDS[0]).unwrap();
-    let decider = Decider::new(&policy.bundle()).unwrap();
+    let decider = Decider::new(policy.bundle()).unwrap();
     let mut deep = json!("x");
     for _ in 0..100 {
         deep = json!([deep]);

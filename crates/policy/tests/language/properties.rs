@@ -49,7 +49,8 @@ pub fn mutate(text: &str, rng: &mut Rng) -> String {
             5 => {
                 let lines: Vec<Vec<u8>> = bytes.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
                 let gone = rng.below(lines.len());
-                bytes = lines.into_iter().enumerate().filter(|(at, _)| *at != gone).flat_map(|(_, line)| line).collect();
+                bytes =
+                    lines.into_iter().enumerate().filter(|(at, _)| *at != gone).flat_map(|(_, line)| line).collect();
             }
             6 => drop(bytes.splice(at..at, b"99999999999999999999999999999999".iter().copied())),
             7 => drop(bytes.splice(at..at, std::iter::repeat_n(b"[{.\"("[rng.below(5)], 1 + rng.below(300)))),
@@ -112,10 +113,13 @@ fn structural(text: &str, json: bool, rng: &mut Rng) -> (&'static str, String) {
     let line = text[..start].rfind('\n').map_or(0, |at| at + 1);
     let key = text[line..start].trim_start();
     let with = |value: &str| format!("{}{value}{}", &text[..start], &text[end..]);
-    let before = |entry: String| format!("{}{entry}{}{}", &text[..line], if json { ",\n" } else { "\n" }, &text[line..]);
+    let before =
+        |entry: String| format!("{}{entry}{}{}", &text[..line], if json { ",\n" } else { "\n" }, &text[line..]);
     match rng.below(7) {
         0 => ("a key twice", before(format!("{key}{}", &text[start..end]))),
-        1 => ("a key twice, with another value", before(format!("{key}{}", rng.one(&["\"*\"", "[\"*\"]", "1", "true"])))),
+        1 => {
+            ("a key twice, with another value", before(format!("{key}{}", rng.one(&["\"*\"", "[\"*\"]", "1", "true"]))))
+        }
         2 => {
             let depth = 1 + rng.below(400);
             ("nested deeply", with(&format!("{}{}{}", "[".repeat(depth), &text[start..end], "]".repeat(depth))))

@@ -29,10 +29,16 @@ fn no_change_of_a_sealed_policy_is_taken_for_it() {
             tried += 1;
             if let Ok(other) = parse_policy(&name, &mutant) {
                 accepted += 1;
-                assert!(other.digest == policy.digest || !other.sealed, "{name}: another policy has a seal that holds:\n{mutant}");
+                assert!(
+                    other.digest == policy.digest || !other.sealed,
+                    "{name}: another policy has a seal that holds:\n{mutant}"
+                );
             }
             if let Ok(other) = parse_policy_beneath(&name, &mutant, &ceiling) {
-                assert_eq!(other.digest, policy.digest, "{name}: another policy runs where seals are required:\n{mutant}");
+                assert_eq!(
+                    other.digest, policy.digest,
+                    "{name}: another policy runs where seals are required:\n{mutant}"
+                );
             }
         }
     }

@@ -45,8 +45,19 @@ impl Rng {
 }
 
 pub const TREES: [&str; 13] = [
-    "/usr", "/usr/bin", "/usr/lib", "/usr/share", "/usr/share/doc", "/etc/ssl", "/opt/a", "/opt/a/b", "@workspace",
-    "@workspace/a", "@workspace/a/b", "@workspace/ab", "@workspace/.git",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/share",
+    "/usr/share/doc",
+    "/etc/ssl",
+    "/opt/a",
+    "/opt/a/b",
+    "@workspace",
+    "@workspace/a",
+    "@workspace/a/b",
+    "@workspace/ab",
+    "@workspace/.git",
 ];
 pub const INSIDE: [&str; 5] = ["@workspace", "@workspace/a", "@workspace/a/b", "@workspace/ab", "@workspace/.git"];
 pub const TOOLS: [&str; 8] =
@@ -54,8 +65,17 @@ pub const TOOLS: [&str; 8] =
 pub const COMMANDS: [&[&str]; 5] =
     [&["/usr/bin/git"], &["/usr/bin/git", "log"], &["/usr/bin/git", "log", "-1"], &["/bin/sh"], &["/bin/echo", "a"]];
 pub const HOSTS: [&str; 11] = [
-    "*", "*.example.com", "*.a.example.com", "a.example.com", "x.a.example.com", "example.org", "93.184.0.0/16",
-    "93.184.216.0/24", "93.184.216.34", "2a00:1450::/32", "2a00:1450:4001::1",
+    "*",
+    "*.example.com",
+    "*.a.example.com",
+    "a.example.com",
+    "x.a.example.com",
+    "example.org",
+    "93.184.0.0/16",
+    "93.184.216.0/24",
+    "93.184.216.34",
+    "2a00:1450::/32",
+    "2a00:1450:4001::1",
 ];
 pub const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "PURGE"];
 pub const URLS: [&str; 4] = ["/a", "/a/b", "/ab", "/c"];
@@ -147,7 +167,9 @@ fn part(name: &str, rng: &mut Rng) -> Value {
             for number in 0..rng.below(4) {
                 let command = *rng.one(&COMMANDS);
                 if !rules.iter().any(|rule| rule["command"] == json!(command)) {
-                    rules.push(json!({ "id": format!("e{number}"), "command": command, "wall": rng.one(&["1s", "20s"]) }));
+                    rules.push(
+                        json!({ "id": format!("e{number}"), "command": command, "wall": rng.one(&["1s", "20s"]) }),
+                    );
                 }
             }
             json!(rules)
@@ -216,14 +238,17 @@ impl Made {
             match rng.below(6) {
                 // Something is gone.
                 0..=2 => {
-                    let keys: Vec<String> = ["fs", "tools", "exec", "egress", "syscalls", "limits"].map(str::to_owned).to_vec();
+                    let keys: Vec<String> =
+                        ["fs", "tools", "exec", "egress", "syscalls", "limits"].map(str::to_owned).to_vec();
                     let key = rng.one(&keys);
                     match made.value.get_mut(key) {
                         Some(Value::Array(list)) if !list.is_empty() => drop(list.remove(rng.below(list.len()))),
                         Some(Value::Object(map)) => {
                             let names: Vec<String> = map.keys().cloned().collect();
                             let list = names.get(rng.below(names.len())).and_then(|name| map.get_mut(name));
-                            if let Some(Value::Array(list)) = list.filter(|list| list.as_array().is_some_and(|l| !l.is_empty())) {
+                            if let Some(Value::Array(list)) =
+                                list.filter(|list| list.as_array().is_some_and(|l| !l.is_empty()))
+                            {
                                 list.remove(rng.below(list.len()));
                             }
                         }
@@ -359,8 +384,14 @@ pub fn call(tool: &str, args: Value, approved: bool) -> Attempt {
 /// what begins with it; each host, port, method and path, and others.
 pub fn attempts() -> Vec<Attempt> {
     let mut all = Vec::new();
-    for tree in TREES.iter().chain(&["/", "/etc", "/etc/passwd", "/tmp", "/dev/null", "/proc/self", "/bin/sh", "/opt", "/lib"]) {
-        for path in [(*tree).to_owned(), format!("{}/x", tree.trim_end_matches('/')), format!("{}x", tree.trim_end_matches('/'))] {
+    for tree in
+        TREES.iter().chain(&["/", "/etc", "/etc/passwd", "/tmp", "/dev/null", "/proc/self", "/bin/sh", "/opt", "/lib"])
+    {
+        for path in [
+            (*tree).to_owned(),
+            format!("{}/x", tree.trim_end_matches('/')),
+            format!("{}x", tree.trim_end_matches('/')),
+        ] {
             for access in [Access::Read, Access::Write, Access::Execute] {
                 all.push(Attempt::Path { path: path.clone(), access });
             }
@@ -391,9 +422,21 @@ pub fn attempts() -> Vec<Attempt> {
         }
     }
     for host in [
-        "host.invalid", "example.com", "b.example.com", "a.example.com", "y.a.example.com", "x.a.example.com",
-        "z.x.a.example.com", "example.org", "93.184.0.1", "93.184.216.1", "93.184.216.34", "93.185.0.1",
-        "[2a00:1450::1]", "[2a00:1450:4001::1]", "[2a01::1]",
+        "host.invalid",
+        "example.com",
+        "b.example.com",
+        "a.example.com",
+        "y.a.example.com",
+        "x.a.example.com",
+        "z.x.a.example.com",
+        "example.org",
+        "93.184.0.1",
+        "93.184.216.1",
+        "93.184.216.34",
+        "93.185.0.1",
+        "[2a00:1450::1]",
+        "[2a00:1450:4001::1]",
+        "[2a01::1]",
     ] {
         for port in [443, 80, 8443, 1] {
             let endpoint = format!("{host}:{port}");
@@ -409,7 +452,9 @@ pub fn attempts() -> Vec<Attempt> {
         }
     }
     for name in SYSCALLS {
-        for args in [[0; 6], [1, 1, 0, 0, 0, 0], [2, 1, 0, 0, 0, 0], [0x10_000, 0, 0, 0, 0, 0], [0x3d_0f00, 0, 0, 0, 0, 0]] {
+        for args in
+            [[0; 6], [1, 1, 0, 0, 0, 0], [2, 1, 0, 0, 0, 0], [0x10_000, 0, 0, 0, 0, 0], [0x3d_0f00, 0, 0, 0, 0, 0]]
+        {
             all.push(Attempt::Syscall { name: name.to_owned(), args });
         }
     }

@@ -45,7 +45,11 @@ fn arguments(args: &[String]) -> Result<Value, Failure> {
         let (key, value) = match key.strip_suffix(':') {
             Some(key) => {
                 let value = serde_json::from_str(value);
-                (key, value.map_err(|error| Failure::usage(format!("argument {shown:?}: no JSON after `:=`: {error}")))?)
+                (
+                    key,
+                    value
+                        .map_err(|error| Failure::usage(format!("argument {shown:?}: no JSON after `:=`: {error}")))?,
+                )
             }
             None => (key, Value::String(value.to_owned())),
         };

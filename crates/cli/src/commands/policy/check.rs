@@ -93,7 +93,7 @@ fn findings(policy: &Policy, host: bool) -> Vec<Finding> {
             help: String::new(),
         }));
         // The host's own order: what keeps a run from beginning is first.
-        found.sort_by(|a, b| b.severity.cmp(&a.severity));
+        found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     }
     found
 }

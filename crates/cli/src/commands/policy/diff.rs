@@ -49,7 +49,7 @@ fn show(page: &mut Page<'_>, changes: &[Change]) -> io::Result<()> {
         return page.put(Tone::Good, "no difference: both allow the same").end();
     }
     let key = |change: &Change| change.layer.len() + 1 + change.key.chars().count();
-    let column = changes.iter().map(key).max().unwrap_or(0).min(40) + 4;
+    let column = changes.iter().map(key).max().unwrap_or(0).min(48) + 4;
     let mut last = None;
     for change in changes {
         if last != Some(change.direction) {
@@ -64,9 +64,12 @@ fn show(page: &mut Page<'_>, changes: &[Change]) -> io::Result<()> {
             page.put(tone, head).end()?;
             last = Some(change.direction);
         }
-        page.to(2).bold(change.layer).text(" ").text(&change.key).to(column).wrapped(column, Tone::Plain, &change.what)?;
-        let place = |name: &str, origin: &Option<stockade_policy::Origin>| origin.as_ref().map(|origin| format!("{name} {origin}"));
-        let places: Vec<String> = [place("first", &change.a), place("second", &change.b)].into_iter().flatten().collect();
+        page.to(2).bold(change.layer).text(" ").text(&change.key).wrapped(column, Tone::Plain, &change.what)?;
+        let place = |name: &str, origin: &Option<stockade_policy::Origin>| {
+            origin.as_ref().map(|origin| format!("{name} {origin}"))
+        };
+        let places: Vec<String> =
+            [place("first", &change.a), place("second", &change.b)].into_iter().flatten().collect();
         if !places.is_empty() {
             page.to(column).dim(&places.join(", ")).end()?;
         }

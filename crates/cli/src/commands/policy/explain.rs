@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use stockade_policy::tool::MODEL_CHAT;
 use stockade_policy::{Attempt, Checked, Expect, Judge, Origin, Policy, Ruling, check_fix, preset};
 
 use super::attempt::attempt;
@@ -34,6 +35,8 @@ struct Explained {
     rules: Vec<Rule>,
     checked: Option<Checked>,
     agent: Option<Value>,
+    /// What no part of this version does yet.
+    note: Option<&'static str>,
     policy: Policy,
 }
 
@@ -62,7 +65,7 @@ pub(super) fn explain(args: &Explain) -> Result<u8, Failure> {
     }
     let checked = check_fix(&args.file, &loader.options, &asked, &ruling);
     let agent = agent(&args.attempt, &ruling);
-    let explained = Explained { asked: asked.to_string(), rules, checked, agent, policy, ruling };
+    let explained = Explained { asked: asked.to_string(), rules, checked, agent, note: note(&asked), policy, ruling };
     if args.json {
         output::json(&whole(&explained, &asked))?;
     } else {
@@ -79,6 +82,20 @@ pub(super) fn explain(args: &Explain) -> Result<u8, Failure> {
 fn agent(asked: &Attempted, ruling: &Ruling) -> Option<Value> {
     let Attempted::Call { agent: true, .. } = asked else { return None };
     Some(ruling.denial.as_ref().map_or(Value::Null, stockade_policy::Denial::for_agent))
+}
+
+/// What is decided, tested and explained, and not done yet.
+fn note(asked: &Attempt) -> Option<&'static str> {
+    match asked {
+        Attempt::Host { .. } => Some("no part of this version opens connections: run refuses a policy with [[egress]]"),
+        Attempt::Call { tool, .. } if tool.starts_with("mcp.") => {
+            Some("no part of this version starts MCP servers: run refuses a policy with [[mcp]]")
+        }
+        Attempt::Call { tool, .. } if tool == MODEL_CHAT => {
+            Some("no part of this version calls models: run refuses a policy with [[model]]")
+        }
+        _ => None,
+    }
 }
 
 /// The line as it is written, in whichever file of the policy.
@@ -130,6 +147,7 @@ fn whole(explained: &Explained, asked: &Attempt) -> Value {
         "fixable": ruling.denial.as_ref().map(|denial| denial.fixable),
         "fixes": ruling.denial.as_ref().map(|denial| &denial.fixes),
         "fix_checked": checked,
+        "note": explained.note,
         "policy": { "id": policy.id, "digest": policy.digest },
     });
     if let (Some(map), Some(agent)) = (value.as_object_mut(), &explained.agent) {
@@ -145,7 +163,7 @@ fn show(page: &mut Page<'_>, explained: &Explained) -> io::Result<()> {
         Expect::Ask => (Tone::Odd, "ask"),
         Expect::Deny => (Tone::Bad, "deny"),
     };
-    page.put(tone, word).to(SAID).wrapped(SAID, Tone::Bold, &shortened(&explained.asked))?;
+    page.put(tone, word).wrapped(SAID, Tone::Bold, &shortened(&explained.asked))?;
     page.dim("layer").to(SAID).text(ruling.layer).end()?;
     page.dim("object").wrapped(SAID, Tone::Plain, &ruling.object)?;
     if explained.rules.is_empty() {
@@ -165,6 +183,9 @@ fn show(page: &mut Page<'_>, explained: &Explained) -> io::Result<()> {
     }
     page.dim("reason").wrapped(SAID, Tone::Plain, &ruling.reason)?;
     fixes(page, explained)?;
+    if let Some(note) = explained.note {
+        page.put(Tone::Odd, "note").wrapped(SAID, Tone::Plain, note)?;
+    }
     page.dim("policy").to(SAID).text(&policy.id).text(" ").dim(&policy.digest).end()?;
     if let Some(agent) = &explained.agent {
         let told = if agent.is_null() { "nothing: the call is made".to_owned() } else { agent.to_string() };
@@ -179,7 +200,8 @@ fn fixes(page: &mut Page<'_>, explained: &Explained) -> io::Result<()> {
         return page.dim("fix").to(SAID).text("no policy can allow it").end();
     }
     if explained.ruling.verdict == Expect::Ask {
-        page.dim("fix").to(SAID).text("have a person approve it").end()?;
+        let text = "have a person approve it; this version has no way to ask one, and denies such a call";
+        page.dim("fix").wrapped(SAID, Tone::Plain, text)?;
     }
     for fix in &denial.fixes {
         page.dim("fix").wrapped(SAID, Tone::Plain, &fix.to_string())?;
@@ -195,15 +217,24 @@ fn fixes(page: &mut Page<'_>, explained: &Explained) -> io::Result<()> {
             page.put(Tone::Good, "checked").to(SAID).text(&format!("{with} it is allowed")).end()?;
             change(page, added)?;
             for origin in failing {
-                page.put(Tone::Odd, "but").to(SAID).text(&format!("the policy's own test at {origin} fails with it")).end()?;
+                page.put(Tone::Odd, "but")
+                    .to(SAID)
+                    .text(&format!("the policy's own test at {origin} fails with it"))
+                    .end()?;
             }
             Ok(())
         }
         Some(Checked::Refused { added, reason }) => {
-            page.put(Tone::Bad, "checked").wrapped(SAID, Tone::Plain, &format!("with this change alone it is not allowed: {reason}"))?;
+            page.put(Tone::Bad, "checked").wrapped(
+                SAID,
+                Tone::Plain,
+                &format!("with this change alone it is not allowed: {reason}"),
+            )?;
             change(page, added)
         }
-        Some(Checked::NotChecked(why)) => page.put(Tone::Odd, "not checked").text(": ").wrapped(SAID, Tone::Plain, why),
+        Some(Checked::NotChecked(why)) => {
+            page.put(Tone::Odd, "checked").wrapped(SAID, Tone::Plain, &format!("not checked: {why}"))
+        }
     }
 }
 

@@ -67,8 +67,7 @@ fn about(text: &str) -> String {
 }
 
 fn list(json: bool) -> Result<u8, Failure> {
-    let all: Vec<(&str, String)> =
-        preset_names().map(|name| (name, about(preset(name).unwrap_or_default()))).collect();
+    let all: Vec<(&str, String)> = preset_names().map(|name| (name, about(preset(name).unwrap_or_default()))).collect();
     if json {
         let one = |(name, about): &(&str, String)| json!({ "preset": name, "about": about });
         output::json(&json!({ "presets": all.iter().map(one).collect::<Vec<Value>>() }))?;

@@ -58,8 +58,15 @@ pub(super) fn test(args: &Test) -> Result<u8, Failure> {
 
 fn one(loader: &Loader, path: &Path, more: &[PathBuf]) -> Tested {
     let file = path.display().to_string();
-    let mut tested =
-        Tested { file, ok: false, id: None, digest: None, tests: Vec::new(), diagnostics: Vec::new(), refused: Vec::new() };
+    let mut tested = Tested {
+        file,
+        ok: false,
+        id: None,
+        digest: None,
+        tests: Vec::new(),
+        diagnostics: Vec::new(),
+        refused: Vec::new(),
+    };
     match loader.load(path) {
         Ok(policy) => run(&mut tested, policy, more),
         Err(found) => tested.refused.push(found),
@@ -112,15 +119,15 @@ fn shortened(object: &str) -> String {
 
 fn failed(page: &mut Page<'_>, test: &TestResult) -> io::Result<()> {
     if let Some(reason) = &test.reason {
-        page.to(6).dim("meant").to(14).wrapped(14, Tone::Plain, reason)?;
+        page.to(6).dim("meant").wrapped(14, Tone::Plain, reason)?;
     }
-    page.to(6).dim("but it is ").put(Tone::Bad, test.ruling.verdict.name());
-    page.text(&format!(" by {}: ", test.ruling.layer)).wrapped(14, Tone::Plain, &test.ruling.reason)?;
+    let got = format!("{} ({}): {}", test.ruling.verdict.name(), test.ruling.layer, test.ruling.reason);
+    page.to(6).dim("got").wrapped(14, Tone::Bad, &got)?;
     if let Some(origin) = &test.ruling.origin {
         page.to(6).dim("written").to(14).text(&origin.to_string()).end()?;
     }
     match test.ruling.denial.as_ref().and_then(|denial| denial.fix.as_ref()) {
-        Some(fix) => page.to(6).dim("fix").to(14).wrapped(14, Tone::Plain, fix),
+        Some(fix) => page.to(6).dim("fix").wrapped(14, Tone::Plain, fix),
         None => Ok(()),
     }
 }

@@ -142,7 +142,8 @@ fn policy(top: &Section<'_>) -> PolicyFile {
     }
     if let Some(section) = top.section("limits") {
         file.limits = limits(&section);
-        let known = |(tool, count): (Located<String>, Located<u64>)| names::tool(&section, tool).map(|tool| (tool, count));
+        let known =
+            |(tool, count): (Located<String>, Located<u64>)| names::tool(&section, tool).map(|tool| (tool, count));
         file.rates = section.counts("calls_per_minute").into_iter().filter_map(known).collect();
     }
     if let Some(fs) = top.section("fs") {
@@ -292,7 +293,11 @@ fn syscall(section: &Section<'_>) -> Option<SyscallText> {
     let why = section.text("why").filter(|why| {
         let long_enough = why.value.trim().chars().count() >= 8;
         if !long_enough {
-            section.report(&why.place, "`syscalls.add.why` gives no reason", "say in a few words what needs this, for who reads the policy next");
+            section.report(
+                &why.place,
+                "`syscalls.add.why` gives no reason",
+                "say in a few words what needs this, for who reads the policy next",
+            );
         }
         long_enough
     });

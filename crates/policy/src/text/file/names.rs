@@ -29,7 +29,8 @@ pub(super) fn tools(section: &Section<'_>, key: &str) -> Vec<Located<String>> {
 pub(super) fn tool(section: &Section<'_>, text: Located<String>) -> Option<Located<String>> {
     let server = text.value.strip_prefix("mcp.").and_then(|rest| rest.split_once('.'));
     let of_server = server.is_some_and(|(server, tool)| !server.is_empty() && !tool.is_empty());
-    if text.value == "*" || of_server || text.value == crate::tool::MODEL_CHAT || Tool::from_name(&text.value).is_some() {
+    if text.value == "*" || of_server || text.value == crate::tool::MODEL_CHAT || Tool::from_name(&text.value).is_some()
+    {
         return Some(text);
     }
     let names = Tool::ALL.map(Tool::name);
@@ -92,7 +93,11 @@ pub(super) fn command(section: &Section<'_>, key: &str, example: &str) -> Option
     }
     let (words, full) = (section.strings(key), section.full(key));
     let Some(program) = words.first() else {
-        section.report(&section.place_of(key), format!("`{full}` names no program"), format!("write {key} = {example}"));
+        section.report(
+            &section.place_of(key),
+            format!("`{full}` names no program"),
+            format!("write {key} = {example}"),
+        );
         return None;
     };
     if !matches!(program.value.parse::<PathRule>(), Ok(PathRule::Host(path)) if path != "/") {

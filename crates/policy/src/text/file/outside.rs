@@ -101,7 +101,12 @@ fn url_paths(section: &Section<'_>) -> Vec<UrlPath> {
 fn methods(section: &Section<'_>) -> Option<Vec<Method>> {
     let texts = section.strings("methods");
     let any = texts.iter().any(|text| text.value == "*");
-    (!any).then(|| texts.iter().filter_map(|text| parsed(section, "methods", "an HTTP method", text, Method::from_policy)).collect())
+    (!any).then(|| {
+        texts
+            .iter()
+            .filter_map(|text| parsed(section, "methods", "an HTTP method", text, Method::from_policy))
+            .collect()
+    })
 }
 
 pub(super) fn egress(section: &Section<'_>) -> Option<EgressText> {
@@ -164,19 +169,35 @@ pub(super) fn model(section: &Section<'_>) -> Option<ModelText> {
     let credential = names::name(section, "credential");
     let tokens = section.number("tokens").map(|tokens| tokens.value);
     if !models.is_empty() && !section.has("tokens") {
-        section.report(&section.place, "[[model]] has no `tokens`", "absent does not mean unlimited: add tokens = 1_000_000");
+        section.report(
+            &section.place,
+            "[[model]] has no `tokens`",
+            "absent does not mean unlimited: add tokens = 1_000_000",
+        );
     }
     let text = section.text("url")?;
     let target = url::Url::parse(&text.value).ok().filter(|url| {
-        url.scheme() == "https" && url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none()
+        url.scheme() == "https"
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
     });
     let target = target.and_then(|url| Some((url.host_str()?.parse::<Host>().ok()?, url.to_string())));
     let Some((host, canonical)) = target else {
-        section.report(&text.place, "`model.url` is not a base URL", "write https://HOST/v1, without user, query and fragment");
+        section.report(
+            &text.place,
+            "`model.url` is not a base URL",
+            "write https://HOST/v1, without user, query and fragment",
+        );
         return None;
     };
     if canonical.trim_end_matches('/') != text.value.trim_end_matches('/') {
-        section.report(&text.place, "`model.url` is not in canonical form", format!("write \"{}\"", canonical.trim_end_matches('/')));
+        section.report(
+            &text.place,
+            "`model.url` is not in canonical form",
+            format!("write \"{}\"", canonical.trim_end_matches('/')),
+        );
         return None;
     }
     let place = section.place.clone();
@@ -189,14 +210,22 @@ pub(super) fn secret(section: &Section<'_>) -> Option<SecretText> {
     let hosts = patterns(section, "hosts");
     if section.has("hosts") && (hosts.is_empty() || hosts.iter().any(|host| host.to_string() == "*")) {
         let message = "`secret.hosts` binds the secret to no host";
-        section.report(&section.place_of("hosts"), message, "name the hosts it may be sent to, as in [\"api.github.com\"]");
+        section.report(
+            &section.place_of("hosts"),
+            message,
+            "name the hosts it may be sent to, as in [\"api.github.com\"]",
+        );
     }
     let paths = url_paths(section);
     let header = section.text("header").filter(|header| {
         let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
         let good = (1..=64).contains(&header.value.len()) && header.value.chars().all(token);
         if !good {
-            section.report(&header.place, "`secret.header` is not a field name (RFC 9110, 5.1)", "write \"Authorization\"");
+            section.report(
+                &header.place,
+                "`secret.header` is not a field name (RFC 9110, 5.1)",
+                "write \"Authorization\"",
+            );
         }
         good
     });
@@ -208,7 +237,9 @@ pub(super) fn secret(section: &Section<'_>) -> Option<SecretText> {
 fn source(section: &Section<'_>, from: &Located<String>) -> bool {
     let absolute = |path: &str| matches!(path.parse::<PathRule>(), Ok(PathRule::Host(path)) if path != "/");
     let plain = |name: &str| {
-        (1..=255).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) && !name.starts_with('.')
+        (1..=255).contains(&name.len())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+            && !name.starts_with('.')
     };
     let good = match from.value.split_once(':') {
         Some(("file" | "command", path)) => absolute(path),

@@ -4,8 +4,7 @@ use super::super::reader::{Located, Section};
 use crate::path::{PathError, PathRule};
 
 /// Host trees that hold the machine itself or its secrets. A cell gets its own `/proc`, `/dev` and nothing of the others.
-const NEVER: [&str; 8] =
-    ["/", "/proc", "/sys", "/dev", "/run", "/var/run", "/var/lib/stockade", "/etc/stockade"];
+const NEVER: [&str; 8] = ["/", "/proc", "/sys", "/dev", "/run", "/var/run", "/var/lib/stockade", "/etc/stockade"];
 
 /// Paths as they are, for what only narrows.
 pub(super) fn any(section: &Section<'_>, key: &str) -> Vec<Located<PathRule>> {

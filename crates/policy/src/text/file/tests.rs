@@ -2,8 +2,8 @@
 
 use super::super::reader::{Located, Section};
 use super::super::values;
-use crate::diagnostic::Place;
 use crate::attempt::{Access, Attempt, Expect, Http};
+use crate::diagnostic::Place;
 
 /// One test.
 #[derive(Debug, Clone)]
@@ -15,8 +15,12 @@ pub(crate) struct TestText {
 }
 
 /// Keys that go with each subject.
-const GOES_WITH: [(&str, &[&str]); 4] =
-    [("call", &["args", "approved"]), ("path", &["access"]), ("host", &["method", "url_path", "scheme"]), ("syscall", &[])];
+const GOES_WITH: [(&str, &[&str]); 4] = [
+    ("call", &["args", "approved"]),
+    ("path", &["access"]),
+    ("host", &["method", "url_path", "scheme"]),
+    ("syscall", &[]),
+];
 
 pub(super) fn test(section: &Section<'_>) -> Option<TestText> {
     let subjects: Vec<_> = GOES_WITH.iter().filter(|(key, _)| section.has(key)).collect();
