@@ -2,22 +2,21 @@
 
 use std::ffi::OsString;
 
-use stockade_policy::Policy;
+use stockade_policy::{Policy, surprising};
 
 use crate::error::RunError;
 
 /// Longest value that is passed on, in bytes.
 const MAX_VALUE: usize = 32 * 1024;
-/// Names that are never passed on: the first changes what a dynamic loader does, the second is ours.
-const NEVER: [&str; 2] = ["LD_", "STOCKADE_"];
 
 /// All variables, sorted by name. `ask` gives a variable of the operator's; what is set by the policy is not passed.
 pub(crate) fn of(policy: &Policy, ask: impl Fn(&str) -> Option<OsString>) -> Result<Vec<(String, String)>, RunError> {
     let mut all = policy.env.clone();
     for name in &policy.env_pass {
         let refuse = |why: String| RunError::Policy(format!("env.pass {name:?}: {why}"));
-        if let Some(start) = NEVER.iter().find(|start| name.starts_with(**start)) {
-            return Err(refuse(format!("names that begin with {start} are never passed on; remove it")));
+        // The policy's reader has refused these; a policy that was made by other means gets no further.
+        if surprising(name) {
+            return Err(refuse(format!("{name} changes what a program loads before it runs; remove it")));
         }
         if name.is_empty() || name.contains(['=', '\0']) {
             return Err(refuse("it is no name of a variable".into()));

@@ -119,6 +119,12 @@ impl Workspace {
         Ok(is_file && meta.st_nlink > 1)
     }
 
+    /// Whether what has this name is a file; a link is none.
+    pub(crate) fn is_file(&self, inside: &str) -> bool {
+        let meta = nix::sys::stat::fstatat(&self.dir, inside, AtFlags::AT_SYMLINK_NOFOLLOW);
+        meta.is_ok_and(|meta| SFlag::from_bits_truncate(meta.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG)
+    }
+
     /// Whether something of this name is in it, reached through no link.
     pub(crate) fn has(&self, inside: &str) -> Result<bool, RunError> {
         let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;

@@ -5,7 +5,9 @@ mod outside;
 mod tests;
 mod wide;
 
+use crate::attempt::Access;
 use crate::model::{Origin, Policy};
+use crate::native;
 pub use outside::unenforced;
 use serde::Serialize;
 
@@ -92,6 +94,14 @@ fn dead(policy: &Policy, found: &mut Findings) {
     for rule in policy.exec.iter().filter(|_| !lists_exec) {
         let message = format!("[[exec]] \"{}\" can never match: no list of tools names exec", rule.id);
         found.add(Severity::Warning, "unreachable", Some(&rule.origin), message, "add \"exec\" to tools.allow");
+    }
+    for rule in &policy.exec {
+        let program = rule.command.first().map(String::as_str).unwrap_or_default();
+        if !native::sight(policy, program, Access::Execute).is_ok_and(|sight| sight.allowed) {
+            let message = format!("[[exec]] \"{}\" can start nothing: fs.execute does not cover {program}", rule.id);
+            let help = "add it, or a directory above it, to fs.read and fs.execute";
+            found.add(Severity::Warning, "unreachable", Some(&rule.origin), message, help);
+        }
     }
     for entry in policy.bundle.listed.iter().filter(|entry| entry.tool == "exec" && policy.exec.is_empty()) {
         let message = format!("{} names exec, and there is no [[exec]]: no command can be run", entry.id);

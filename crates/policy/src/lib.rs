@@ -70,5 +70,6 @@ pub use path::{PathError, PathRule, WorkspacePath};
 pub use presets::{preset, preset_names};
 pub use ruling::{Judge, Ruling};
 pub use source::Trust;
+pub use text::file::surprising;
 pub use tool::{ArgError, Effect, Tool, ToolCall};
 pub use verdict::{Approval, Grant, NOBODY_TO_ASK, Question, Verdict};

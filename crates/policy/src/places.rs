@@ -9,8 +9,9 @@ impl Policy {
     #[must_use]
     pub fn place_of(&self, id: &str) -> Option<&Origin> {
         let compiled = self.bundle.rules.iter().filter(|rule| rule.id == id).find_map(|rule| rule.origin.as_ref());
+        let listed = self.bundle.listed.iter().find(|entry| entry.id == id).map(|entry| &entry.origin);
         let lists = [&self.fs.read, &self.fs.write, &self.fs.execute, &self.fs.deny];
-        compiled.or_else(|| lists.into_iter().flatten().find(|rule| rule.id == id).map(|rule| &rule.origin))
+        compiled.or(listed).or_else(|| lists.into_iter().flatten().find(|rule| rule.id == id).map(|rule| &rule.origin))
     }
 }
 

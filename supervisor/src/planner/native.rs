@@ -330,6 +330,11 @@ fn put_workspace(draft: &mut Draft, policy: &Policy, workspace: &Workspace) -> R
     if read.is_empty() && write.is_empty() {
         return Ok(false);
     }
+    for (list, rules) in [("read", &policy.fs.read), ("write", &policy.fs.write), ("execute", &policy.fs.execute)] {
+        for rule in rules {
+            there(workspace, list, rule)?;
+        }
+    }
     let source = draft.slot(workspace.share()?)?;
     let owner = workspace.owner;
     let read_only = write.is_empty();
@@ -337,21 +342,45 @@ fn put_workspace(draft: &mut Draft, policy: &Policy, workspace: &Workspace) -> R
     let what = What::Bind { source, read_only, no_exec, device: false, file: false, idmap: Some(owner) };
     draft.put(WORKSPACE, what);
     let covered = |path: &str| execute.iter().any(|top| Path::new(path).starts_with(top));
+    // Of one file only the rights that files have can be given.
+    let of = |path: &str, tree: Access, file: Access| if workspace.is_file(path) { file } else { tree };
     for path in &read {
-        draft.allow(join(path), if covered(path) { Access::ReadExecute } else { Access::Read });
+        let access = match covered(path) {
+            true => of(path, Access::ReadExecute, Access::ReadExecuteFile),
+            false => of(path, Access::Read, Access::ReadFile),
+        };
+        draft.allow(join(path), access);
     }
     for path in &write {
-        draft.allow(join(path), if covered(path) { Access::ReadWriteExecute } else { Access::ReadWrite });
+        draft.allow(join(path), of(path, Access::ReadWrite, Access::File));
+        if covered(path) {
+            draft.allow(join(path), of(path, Access::ReadExecute, Access::ReadExecuteFile));
+        }
     }
     for path in execute.iter().filter(|path| !read.contains(path) && !write.contains(path)) {
-        draft.allow(join(path), Access::ReadExecute);
+        draft.allow(join(path), of(path, Access::ReadExecute, Access::ReadExecuteFile));
     }
     for rule in &policy.fs.deny {
-        if let PathRule::Workspace(path) = &rule.path {
+        // What another one covers is hidden with it, and can't be covered again.
+        let covered = policy.fs.deny.iter().any(|other| other.path != rule.path && other.path.covers(&rule.path));
+        if let (PathRule::Workspace(path), false) = (&rule.path, covered) {
             deny(draft, workspace, path.as_str(), rule)?;
         }
     }
     Ok(true)
+}
+
+/// Landlock gives rights to what is there. A link on the way is left to the launcher, which follows none.
+fn there(workspace: &Workspace, list: &str, rule: &FsRule) -> Result<(), RunError> {
+    match &rule.path {
+        PathRule::Workspace(path) if !path.is_empty() && matches!(workspace.has(path), Ok(false)) => {
+            Err(RunError::Policy(format!(
+                "{}: fs.{list} \"{}\" does not exist in the workspace, and Landlock gives a native cell rights to nothing that is not there; create it, or name a directory above it",
+                rule.origin, rule.path
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn join(inside: &str) -> String {

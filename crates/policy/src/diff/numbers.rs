@@ -16,7 +16,7 @@ pub(super) fn changes(a: &Policy, b: &Policy) -> Vec<Change> {
             format!("limits.{}", key.name),
             (of_a, place(a, key.name)),
             (of_b, place(b, key.name)),
-            |value| if value == u64::MAX { "no ceiling".to_owned() } else { show_limit(key.kind, value) },
+            |value| if value == u64::MAX { "no limit".to_owned() } else { show_limit(key.kind, value) },
         ));
     }
     rates(a, b, &mut changes);
@@ -99,7 +99,7 @@ fn rates(a: &Policy, b: &Policy, changes: &mut Vec<Change>) {
             let rate = policy.rates.iter().find(|rate| rate.tool == tool);
             (rate.map_or(u64::MAX, |rate| rate.calls), rate.map(|rate| rate.origin.clone()))
         };
-        let show = |value: u64| if value == u64::MAX { "no ceiling".to_owned() } else { value.to_string() };
+        let show = |value: u64| if value == u64::MAX { "no limit".to_owned() } else { value.to_string() };
         changes.extend(compare("tools", format!("limits.calls_per_minute.{tool}"), of(a), of(b), show));
     }
 }

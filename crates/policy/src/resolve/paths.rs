@@ -4,6 +4,7 @@ use super::{Entry, entries};
 use crate::diagnostic::Diagnostic;
 use crate::extends::Layer;
 use crate::model::Unreachable;
+use crate::native::MERGED;
 use crate::path::PathRule;
 use crate::text::Located;
 
@@ -73,7 +74,8 @@ fn deny(paths: &mut Paths, errors: &mut Vec<Diagnostic>) {
     }
     paths.unreachable.extend(lost);
     for rule in rules {
-        let above = paths.read.iter().chain(&paths.write).find(|allowed| allowed.value.covers(&rule.value));
+        let real = merged(&rule.value);
+        let above = paths.read.iter().chain(&paths.write).find(|allowed| allowed.value.covers(&real));
         match (&rule.value, above) {
             (_, None) => {}
             (PathRule::Workspace(_), Some(_)) => paths.deny.push(rule),
@@ -89,5 +91,15 @@ fn deny(paths: &mut Paths, errors: &mut Vec<Diagnostic>) {
                 errors.push(Diagnostic::at(&rule.place, message).help(help));
             }
         }
+    }
+}
+
+/// `/bin` and its like are links into `/usr` on every host with a merged `/usr`.
+fn merged(path: &PathRule) -> PathRule {
+    match path {
+        PathRule::Host(host) if MERGED.iter().any(|top| PathRule::Host((*top).to_owned()).covers(path)) => {
+            PathRule::Host(format!("/usr{host}"))
+        }
+        path => path.clone(),
     }
 }

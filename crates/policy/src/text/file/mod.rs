@@ -15,6 +15,7 @@ use crate::path::PathRule;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use names::surprising;
 pub(crate) use outside::{CeilingEgressText, EgressText, McpText, ModelText, SecretText};
 pub(crate) use paths::opens_the_machine;
 pub(crate) use tests::TestText;

@@ -43,8 +43,9 @@ pub(super) fn tool(section: &Section<'_>, text: Located<String>) -> Option<Locat
     None
 }
 
-/// Variables that change what a program loads before it runs, or that are Stockade's own.
-fn surprising(name: &str) -> bool {
+/// Whether a variable changes what a program loads before it runs, or is Stockade's own: no agent gets one.
+#[must_use]
+pub fn surprising(name: &str) -> bool {
     const NAMES: [&str; 4] = ["GLIBC_TUNABLES", "GCONV_PATH", "BASH_ENV", "ENV"];
     name.starts_with("LD_") || name.starts_with("STOCKADE_") || NAMES.contains(&name)
 }
