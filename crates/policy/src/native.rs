@@ -126,6 +126,7 @@ fn merged(policy: &Policy, path: String) -> String {
     first.map_or(path.clone(), |_| format!("/usr{path}"))
 }
 
-fn lies_in(path: &str, tree: &str) -> bool {
+/// Whether a path is a tree's root or lies beneath it, both in the cell.
+pub(crate) fn lies_in(path: &str, tree: &str) -> bool {
     path.strip_prefix(tree).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -12,7 +12,7 @@ use crate::denial::{Denial, Fix};
 use crate::facts::Facts;
 use crate::host::{Endpoint, Method, UrlPath};
 use crate::mcp::check_args;
-use crate::model::{EgressRule, Origin, Policy, Scheme, SyscallAction};
+use crate::model::{EgressRule, Narrowed, Origin, Policy, Scheme, SyscallAction};
 use crate::native;
 use crate::path::PathRule;
 use crate::schema;
@@ -278,10 +278,36 @@ impl<'p> Judge<'p> {
             let reason = format!("{}{place}; the file's own mode decides too", sight.reason);
             return Ruling { verdict: Expect::Allow, layer: sight.layer, object, rules, origin, reason, denial: None };
         }
+        if let Some(taken) = self.taken_by_ceiling(sight, access) {
+            let reason = format!("{} gave it, and the host's ceiling ({}) takes it away", taken.key, taken.ceiling);
+            let mut denial = Denial::of(sight.layer, object, reason, self.digest());
+            denial.origin = Some(taken.ceiling.clone());
+            return denied(denial.fixed_by(vec![Fix {
+                key: format!("fs.{}", access.name()),
+                change: "have the host's owner widen".to_owned(),
+                file: Some(taken.ceiling.file.clone()),
+                line: Some(taken.ceiling.line),
+            }]));
+        }
         let mut denial = Denial::of(sight.layer, object, sight.reason.clone(), self.digest());
         denial.rule = rules.first().cloned();
         denial.origin = origin;
         denied(denial.fixed_by_all(self.path_fixes(sight, access)))
+    }
+
+    /// What the policy said of a path before the host's ceiling.
+    fn taken_by_ceiling(&self, sight: &native::Sight, access: crate::attempt::Access) -> Option<&Narrowed> {
+        use crate::attempt::Access;
+        let lists: &[&str] = match access {
+            Access::Read => &["fs.read[", "fs.write["],
+            Access::Write => &["fs.write["],
+            Access::Execute => &["fs.execute["],
+        };
+        let mut narrowed = self.policy.narrowed.iter();
+        narrowed.find(|taken| {
+            lists.iter().any(|list| taken.key.contains(list))
+                && taken.asked.parse().is_ok_and(|asked| native::lies_in(&sight.path, &native::in_cell(&asked)))
+        })
     }
 
     /// What would open a path; nothing if no policy can.
@@ -359,14 +385,16 @@ impl<'p> Judge<'p> {
         let mut denial = Denial::of("seccomp", name.to_owned(), reason, self.digest());
         denial.rule = rules.first().cloned();
         denial.origin.clone_from(&origin);
+        // What the profile gives without the policy's word, if that is more.
+        let by_profile = profile.decide(number.into(), args).is_ok_and(|action| action == seccomp::Action::Allow);
         let fix = match added {
-            Some(rule) => Some(Fix {
+            Some(rule) if by_profile => Some(Fix {
                 key: "[[syscalls.add]]".to_owned(),
                 change: "remove".to_owned(),
                 file: Some(rule.origin.file.clone()),
                 line: Some(rule.origin.line),
             }),
-            None => {
+            _ => {
                 let addable = seccomp::addable(&profile, nr, SyscallAction::Allow).is_ok();
                 addable.then(|| Fix {
                     key: "[[syscalls.add]]".to_owned(),

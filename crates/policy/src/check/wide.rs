@@ -16,6 +16,12 @@ pub(super) fn check(policy: &Policy, found: &mut Findings) {
         let message = format!("{} allows every tool of the server's approved list", entry.id);
         found.add(Severity::Note, "wildcard-tools", Some(&entry.origin), message, "name the tools the agent needs");
     }
+    for rule in
+        policy.bundle.rules.iter().filter(|rule| rule.author && !rule.code.forbid && rule.code.actions.is_none())
+    {
+        let message = format!("the Cedar policy {} permits every action, those of later versions too", rule.id);
+        found.add(Severity::Warning, "wildcard-tools", rule.origin.as_ref(), message, "name the actions it is for");
+    }
     workspace(policy, found);
     executables(policy, found);
     for rule in &policy.syscalls {

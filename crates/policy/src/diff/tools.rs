@@ -7,7 +7,7 @@ use crate::CompileError;
 use crate::attempt::{Attempt, Expect};
 use crate::bundle::{Bundle, Rule};
 use crate::code::{Code, Op};
-use crate::model::{EgressRule, Policy};
+use crate::model::{EgressRule, Origin, Policy};
 use crate::path::PathRule;
 use crate::ruling::{Judge, Ruling};
 use crate::tool::{MODEL_CHAT, Tool};
@@ -44,17 +44,22 @@ pub(super) fn by_author(pair: &Pair<'_>, lists: &Pair<'_>, action: &str, attempt
     match author(pair.a, pair.b, action) {
         Compared::None => None,
         Compared::Undecided(why) => Some(undecided(action, why)),
-        Compared::Stricter { permits } => {
+        Compared::Stricter { permits, other } => {
             // The same rules over wider lists, or over fewer denials, may meet a call that no example shows.
             let wider = gains(lists, action, attempts) || (permits && fewer_denials(lists, action, attempts));
             let why = "the lists allow more, and Cedar policies decide whether any call gains by it";
-            wider.then(|| undecided(action, why.to_owned()))
+            if wider { Some(undecided(action, why.to_owned())) } else { other.map(|other| stricter(action, other)) }
         }
     }
 }
 
 fn undecided(action: &str, why: String) -> Change {
     Change { direction: Direction::Undecided, layer: "tools", key: action.to_owned(), what: why, a: None, b: None }
+}
+
+/// Rules that can only narrow; what they narrow they alone know.
+fn stricter(action: &str, (what, a, b): (String, Option<Origin>, Option<Origin>)) -> Change {
+    Change { direction: Direction::Narrowed, layer: "tools", key: action.to_owned(), what, a, b }
 }
 
 /// The same policy without what people wrote in Cedar: all that the lists say.
@@ -72,6 +77,8 @@ enum Compared {
     Stricter {
         /// Whether B has permits at all.
         permits: bool,
+        /// A rule that only one of them has, with its place there.
+        other: Option<(String, Option<Origin>, Option<Origin>)>,
     },
     /// They differ in a way that only their meaning could tell.
     Undecided(String),
@@ -112,7 +119,17 @@ fn author(a: &Policy, b: &Policy, action: &str) -> Compared {
         let why = "Cedar policies look at context.rule, and the entries that it names differ";
         return Compared::Undecided(why.to_owned());
     }
-    Compared::Stricter { permits: new.iter().any(|rule| !rule.code.forbid) }
+    let gone = stranger(&old, &new, false).map(|rule| {
+        (
+            format!("the Cedar policy {} may have permitted something, and B has none like it", rule.id),
+            rule.origin,
+            None,
+        )
+    });
+    let added = stranger(&new, &old, true).map(|rule| {
+        (format!("the Cedar policy {} may deny something, and A has none like it", rule.id), None, rule.origin)
+    });
+    Compared::Stricter { permits: new.iter().any(|rule| !rule.code.forbid), other: added.or(gone) }
 }
 
 fn names_principal(code: &Code) -> bool {

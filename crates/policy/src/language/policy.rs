@@ -463,7 +463,13 @@ static SYSCALL: Section = Section {
     about: "Syscalls that get another answer than the profile gives, by number alone. What a profile refuses by a rule of its \
             own, and what opens the kernel or another layer (io_uring, bpf, ptrace, mounts, namespaces, keyrings, …), can't be allowed.",
     keys: &[
-        needed("names", Kind::Strings, "seccomp", "[\"mlock2\"]", "Names of syscalls on this architecture."),
+        needed(
+            "names",
+            Kind::Strings,
+            "seccomp",
+            "[\"sched_setscheduler\"]",
+            "Names of syscalls on this architecture.",
+        ),
         needed(
             "action",
             Kind::Choice(&["allow", "deny", "notify"]),
@@ -471,7 +477,7 @@ static SYSCALL: Section = Section {
             "\"deny\"",
             "`allow`; `deny`, which fails with EPERM; `notify`, which is refused and recorded.",
         ),
-        needed("why", Kind::Text, "", "\"the JIT of …\"", "The reason, at least 8 characters."),
+        needed("why", Kind::Text, "", "\"the build pins its batch jobs\"", "The reason, at least 8 characters."),
     ],
 };
 

@@ -179,7 +179,7 @@ pub(super) fn syscalls(layers: &[Layer], errors: &mut Vec<Diagnostic>) -> Vec<Sy
                 errors.push(Diagnostic::at(&name.place, message).help("keep one of them"));
             } else if let Some(why) = not_addable(number, text.action) {
                 let message = format!("layer seccomp: `{}` cannot be added: {why}", name.value);
-                errors.push(Diagnostic::at(&name.place, message).help("remove it; no policy can have it"));
+                errors.push(Diagnostic::at(&name.place, message).help("remove it"));
             } else if !calls.iter().any(|(nr, _)| *nr == number) {
                 calls.push((number, name.value.clone()));
             }
