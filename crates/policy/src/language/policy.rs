@@ -5,8 +5,12 @@ use super::{Key, Kind, Section, key, needed};
 pub(super) const MIB: u64 = 1 << 20;
 pub(super) const TIB: u64 = 1 << 40;
 pub(super) const DAY: u64 = 86_400_000;
-/// Largest count that TOML and Cedar can both write.
-pub(super) const LONG: u64 = i64::MAX as u64;
+/// No number that somebody means is larger, so one that is larger is an accident.
+pub(super) const QUADRILLION: u64 = 1_000_000_000_000_000;
+/// As above, of calls in one run.
+pub(super) const BILLION: u64 = 1_000_000_000;
+/// As above, of calls in a minute.
+const MILLION: u64 = 1_000_000;
 
 /// A policy.
 pub static POLICY: Section = Section {
@@ -84,7 +88,7 @@ static LIMITS: Section = Section {
         key("wall", Kind::Time(1, 30 * DAY), "supervisor", MUST, "\"10m\"", "Time of the whole run."),
         key(
             "fuel",
-            Kind::Count(1, LONG),
+            Kind::Count(1, QUADRILLION),
             "wasmtime",
             MUST,
             "1_000_000_000",
@@ -115,7 +119,7 @@ static LIMITS: Section = Section {
             "\"64MiB\"",
             "The largest file that can be written.",
         ),
-        key("calls", Kind::Count(0, LONG), "shim", MUST, "1000", "Tool calls in one run."),
+        key("calls", Kind::Count(0, BILLION), "shim", MUST, "1000", "Tool calls in one run."),
         key(
             "journal",
             Kind::Size(crate::bundle::MIN_JOURNAL, 64 * TIB),
@@ -142,7 +146,7 @@ static LIMITS: Section = Section {
         ),
         key(
             "calls_per_minute",
-            Kind::Counts(0, LONG),
+            Kind::Counts(0, MILLION),
             "Cedar",
             "optional: `limits.calls` alone",
             "{ \"workspace.write\" = 60 }",
@@ -394,7 +398,7 @@ static MODEL: Section = Section {
         key("credential", Kind::Name, "shim", "none", "\"llm-key\"", "A `[[secret]]` that the shim puts in."),
         key(
             "tokens",
-            Kind::Count(1, LONG),
+            Kind::Count(1, QUADRILLION),
             "shim",
             "must be written where models are",
             "1_000_000",
