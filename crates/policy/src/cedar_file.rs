@@ -11,11 +11,20 @@ use cedar_policy::{Effect, EntityUid, Policy, PolicySet, Schema, ValidationMode,
 use miette::Diagnostic as Labelled;
 use std::sync::Arc;
 
-/// Policies one file may have.
-const MAX_POLICIES: usize = 1024;
+/// Policies that all files together may have.
+pub(crate) const MAX_POLICIES: usize = 1024;
+
+/// What there is for a policy to name.
+#[derive(Debug, Clone)]
+pub(crate) struct Known<'p> {
+    /// The policy's id, which is its agent's.
+    pub(crate) agent: &'p str,
+    /// Models that an entry serves; `*` is any.
+    pub(crate) models: Vec<&'p str>,
+}
 
 /// Reads one file; every policy becomes a rule.
-pub(crate) fn rules(source: SourceText, schema: &Schema) -> Result<Vec<Rule>, Vec<Diagnostic>> {
+pub(crate) fn rules(source: SourceText, schema: &Schema, known: &Known<'_>) -> Result<Vec<Rule>, Vec<Diagnostic>> {
     let source = Arc::new(source);
     if let Some((at, excess)) = excess(&source.text) {
         let message = match excess {
@@ -47,7 +56,7 @@ pub(crate) fn rules(source: SourceText, schema: &Schema) -> Result<Vec<Rule>, Ve
         let place = place(&source, offset, 1);
         for literal in policy.entity_literals() {
             errors.extend(
-                unmatched(&literal)
+                unmatched(&literal, known)
                     .map(|help| Diagnostic::at(&place, format!("`{literal}` can never be part of a call")).help(help)),
             );
         }
@@ -88,7 +97,7 @@ fn rule(source: &SourceText, place: &Place, number: usize, policy: &Policy) -> R
 }
 
 /// Why an entity can never be principal, action or resource of a call.
-fn unmatched(literal: &EntityUid) -> Option<String> {
+fn unmatched(literal: &EntityUid, known: &Known<'_>) -> Option<String> {
     let id: &str = literal.id().as_ref();
     match literal.type_name().to_string().as_str() {
         "Path" => match id.parse::<PathRule>() {
@@ -105,6 +114,12 @@ fn unmatched(literal: &EntityUid) -> Option<String> {
             Ok(endpoint) => Some(format!("a Host is in canonical form; write Host::\"{endpoint}\"")),
             Err(e) => Some(format!("a Host is a host and a port, as in Host::\"api.github.com:443\": {e}")),
         },
+        "Agent" if id != known.agent => {
+            Some(format!("the agent of this policy is Agent::\"{}\", by the policy's id", known.agent))
+        }
+        "Model" if !known.models.iter().any(|model| *model == "*" || *model == id) => {
+            Some("no [[model]] serves it".to_owned())
+        }
         "Tool" if Tool::from_name(id).is_none() => Some("there is no such tool".to_owned()),
         _ => None,
     }
@@ -143,7 +158,8 @@ mod tests {
 
     #[test]
     fn a_host_that_no_call_has_is_told() {
-        let help = |text: &str| unmatched(&text.parse().unwrap());
+        let known = Known { agent: "t", models: vec!["small"] };
+        let help = |text: &str| unmatched(&text.parse().unwrap(), &known);
         assert_eq!(help("Host::\"api.github.com:443\""), None);
         assert_eq!(help("Host::\"[::1]:443\""), None);
         let found = help("Host::\"API.github.com.:443\"").unwrap();

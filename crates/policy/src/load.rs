@@ -192,12 +192,22 @@ fn written(
     schema: &Schema,
 ) -> Result<Vec<written::Rule>, Vec<Diagnostic>> {
     let mut rules = generate(resolved);
-    let mut errors = Vec::new();
+    let models = resolved.models.iter().flat_map(|rule| rule.models.iter().map(String::as_str)).collect();
+    let known = cedar_file::Known { agent: &resolved.id, models };
+    let (mut errors, mut count) = (Vec::new(), 0usize);
     for file in &resolved.cedar {
         let opened = beside.read(file);
-        match opened.map_err(|e| vec![e]).and_then(|source| cedar_file::rules(source, schema)) {
+        match opened.map_err(|e| vec![e]).and_then(|source| cedar_file::rules(source, schema, &known)) {
             Err(found) => errors.extend(found),
             Ok(found) => {
+                count = count.saturating_add(found.len());
+                if count > cedar_file::MAX_POLICIES {
+                    let message =
+                        format!("more than {} Cedar policies in all files together", cedar_file::MAX_POLICIES);
+                    return Err(vec![
+                        Diagnostic::at(&file.place, message).help("write fewer; one can name several actions"),
+                    ]);
+                }
                 for rule in found {
                     if let Some(twin) = rules.iter().find(|r| r.id == rule.id) {
                         let place = twin.origin.as_ref().map(|o| format!(" by the rule at {o}")).unwrap_or_default();

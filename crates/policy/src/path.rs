@@ -1,6 +1,7 @@
 //! Paths in one spelling. What is not canonical is refused in a policy and rewritten in a call,
 //! so that a rule and an object compare by their bytes.
 
+use crate::native::MERGED;
 use serde::{Deserialize, Serialize};
 
 /// Longest path in bytes (`PATH_MAX` with its NUL).
@@ -26,6 +27,17 @@ impl PathRule {
             (Self::Workspace(a), Self::Workspace(b)) => beneath(a, b),
             (Self::Host(a), Self::Host(b)) => a == "/" || beneath(a, b),
             _ => false,
+        }
+    }
+}
+
+impl PathRule {
+    /// The tree it leads to where `/bin` and its like are links into `/usr`, as on every host with a merged `/usr`.
+    #[must_use]
+    pub fn merged(&self) -> Self {
+        match self {
+            Self::Host(host) if MERGED.iter().any(|top| beneath(top, host)) => Self::Host(format!("/usr{host}")),
+            path => path.clone(),
         }
     }
 }

@@ -1,19 +1,20 @@
 //! Places outside. Patterns of hosts are nested or apart, so one host of each that is in no narrower one stands
 //! for the rest of it; ports, methods and paths that no rule names behave alike.
 
-use super::tools::{by_author, without_author};
-use super::{Change, Pair, Tally};
+use super::tools::{by_author, undecided, without_author};
+use super::{Change, Pair, Tally, witnesses};
 use crate::CompileError;
 use crate::attempt::{Attempt, Http};
 use crate::host::{Host, HostPattern, UrlPath};
-use crate::model::{EgressRule, Scheme};
+use crate::model::{CeilingEgress, EgressRule, Policy, Scheme};
 use crate::ruling::Judge;
 use crate::tool::{EGRESS_HTTP, EGRESS_TCP};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-/// A label, a method and a path segment that no policy has.
-const WITNESS: &str = "stockade-witness";
+/// Requests to one host, and to all, that are put to both policies; where more are told apart, nothing is decided.
+const MAX_ATTEMPTS: [usize; 2] = [20_000, 100_000];
 
 pub(super) fn changes(pair: &Pair<'_>) -> Result<Vec<Change>, CompileError> {
     let rules: Vec<&EgressRule> = pair.a.egress.iter().chain(&pair.b.egress).collect();
@@ -21,10 +22,22 @@ pub(super) fn changes(pair: &Pair<'_>) -> Result<Vec<Change>, CompileError> {
     let mut patterns: BTreeSet<&HostPattern> = rules.iter().map(|rule| &rule.host).collect();
     patterns.extend(bounds.map(|bound| &bound.host));
     let mut all = Vec::new();
+    let mut open = Vec::new();
     for pattern in &patterns {
-        let Some(host) = example(pattern, &patterns) else { continue };
+        let Some(host) = example(pattern, &patterns) else {
+            // Where the narrower patterns leave nothing of it there is nothing to ask either, but that is not known.
+            open.push(undecided("egress", format!("no example was found for {pattern}")));
+            continue;
+        };
         let about: Vec<&EgressRule> = rules.iter().copied().filter(|rule| rule.host.matches(&host)).collect();
-        all.extend(attempts(&host, &about, pair));
+        match attempts(&host, &about, pair) {
+            Some(attempts) if all.len() + attempts.len() <= MAX_ATTEMPTS[1] => all.extend(attempts),
+            _ => open.push(undecided("egress", format!("the rules tell too many requests to {pattern} apart"))),
+        }
+    }
+    // The same entries in the same order need no example.
+    if entries(pair.a) == entries(pair.b) {
+        open.clear();
     }
     let mut tally = Tally::new("egress", "egress");
     for attempt in &all {
@@ -32,6 +45,7 @@ pub(super) fn changes(pair: &Pair<'_>) -> Result<Vec<Change>, CompileError> {
         tally.ask(pair, attempt, name.strip_prefix("host ").unwrap_or(&name).to_owned());
     }
     let mut changes = tally.changes();
+    changes.append(&mut open);
     let (lists_a, lists_b) = (without_author(pair.a), without_author(pair.b));
     let lists = Pair { a: &lists_a, b: &lists_b, judge_a: Judge::new(&lists_a)?, judge_b: Judge::new(&lists_b)? };
     for action in [EGRESS_HTTP, EGRESS_TCP] {
@@ -46,6 +60,14 @@ pub(super) fn changes(pair: &Pair<'_>) -> Result<Vec<Change>, CompileError> {
     Ok(changes)
 }
 
+/// All that decides on places outside, in order.
+fn entries(policy: &Policy) -> serde_json::Value {
+    let rule = |rule: &EgressRule| json!([rule.host, rule.scheme, rule.ports, rule.methods, rule.paths]);
+    let bound = |bound: &CeilingEgress| json!([bound.host, bound.ports, bound.methods]);
+    let bounds = policy.bundle.ceiling_egress.as_ref().map(|all| all.iter().map(bound).collect::<Vec<_>>());
+    json!([policy.egress.iter().map(rule).collect::<Vec<_>>(), bounds])
+}
+
 /// A host that is in a pattern and in none that is narrower.
 fn example(pattern: &HostPattern, all: &BTreeSet<&HostPattern>) -> Option<Host> {
     let narrower: Vec<&&HostPattern> = all.iter().filter(|other| **other != pattern && pattern.covers(other)).collect();
@@ -55,14 +77,33 @@ fn example(pattern: &HostPattern, all: &BTreeSet<&HostPattern>) -> Option<Host> 
     }
     let text = pattern.to_string();
     if let Some(base) = text.strip_prefix('*') {
-        let name = if base.is_empty() { format!("{WITNESS}.invalid") } else { format!("{WITNESS}{base}") };
-        return name.parse().ok().filter(free);
+        let base = if base.is_empty() { ".invalid" } else { base };
+        // Short ones too, where the base leaves no room for more.
+        let names = witnesses().chain(('a'..='z').map(String::from)).map(|label| format!("{label}{base}"));
+        return names.filter_map(|name| name.parse().ok()).find(free);
     }
     // A network: its first address, or the first behind one of the narrower ones.
     let (net, _) = text.split_once('/')?;
     let behind = narrower.iter().filter_map(|other| last(other)).filter_map(next);
-    let candidates = net.parse::<IpAddr>().ok().into_iter().chain(behind);
+    let first = net.parse::<IpAddr>().ok();
+    // Addresses that carry another one are no hosts; those in the middle and at the end may be.
+    let candidates = first
+        .into_iter()
+        .chain(behind)
+        .chain(last(pattern))
+        .chain(first.zip(last(pattern)).into_iter().flat_map(between));
     candidates.filter_map(|address| Host::from_ip(address).ok()).find(free)
+}
+
+/// Some addresses between two.
+fn between((first, last): (IpAddr, IpAddr)) -> Vec<IpAddr> {
+    let (IpAddr::V6(first), IpAddr::V6(last)) = (first, last) else { return Vec::new() };
+    let (first, last) = (u128::from(first), u128::from(last));
+    let step = (last.saturating_sub(first) / 64).max(1);
+    (1..64)
+        .filter_map(|n| first.checked_add(step.checked_mul(n)?)?.checked_add(1))
+        .map(|at| IpAddr::V6(at.into()))
+        .collect()
 }
 
 /// The last address of a pattern of addresses.
@@ -86,8 +127,8 @@ fn next(address: IpAddr) -> Option<IpAddr> {
     })
 }
 
-/// One of each class of requests to a host that these rules tell apart.
-fn attempts(host: &Host, rules: &[&EgressRule], pair: &Pair<'_>) -> Vec<Attempt> {
+/// One of each class of requests to a host that these rules tell apart; `None` if there are too many.
+fn attempts(host: &Host, rules: &[&EgressRule], pair: &Pair<'_>) -> Option<Vec<Attempt>> {
     let bounds = || [pair.a, pair.b].into_iter().filter_map(|policy| policy.bundle.ceiling_egress.as_ref()).flatten();
     let mut ports: BTreeSet<u16> = rules.iter().flat_map(|rule| rule.ports.iter().copied()).collect();
     ports.extend(bounds().flat_map(|bound| bound.ports.iter().copied()));
@@ -96,11 +137,16 @@ fn attempts(host: &Host, rules: &[&EgressRule], pair: &Pair<'_>) -> Vec<Attempt>
     let mut methods: BTreeSet<String> =
         rules.iter().flat_map(|rule| rule.methods.iter().flatten()).map(ToString::to_string).collect();
     methods.extend(bounds().flat_map(|bound| bound.methods.iter().flatten()).map(ToString::to_string));
-    methods.insert(WITNESS.to_ascii_uppercase());
-    let named = rules.iter().flat_map(|rule| &rule.paths);
-    let below = |path: &UrlPath| format!("{}/{WITNESS}", path.as_str().trim_end_matches('/'));
-    let mut paths: BTreeSet<String> = named.flat_map(|path| [path.to_string(), below(path)]).collect();
-    paths.extend(["/".to_owned(), format!("/{WITNESS}")]);
+    methods.extend(witnesses().map(|word| word.to_ascii_uppercase()).find(|word| !methods.contains(word)));
+    let named: Vec<&UrlPath> = rules.iter().flat_map(|rule| &rule.paths).collect();
+    let segment = witnesses().find(|word| !named.iter().any(|path| path.as_str().contains(word.as_str())))?;
+    let below = |path: &UrlPath| format!("{}/{segment}", path.as_str().trim_end_matches('/'));
+    let mut paths: BTreeSet<String> = named.iter().flat_map(|path| [path.to_string(), below(path)]).collect();
+    paths.extend(["/".to_owned(), format!("/{segment}")]);
+    let product = ports.len().checked_mul(methods.len().checked_mul(paths.len())?)?;
+    if product > MAX_ATTEMPTS[0] {
+        return None;
+    }
     let mut attempts = Vec::new();
     for port in ports {
         let endpoint = crate::host::Endpoint { host: host.clone(), port }.to_string();
@@ -118,5 +164,5 @@ fn attempts(host: &Host, rules: &[&EgressRule], pair: &Pair<'_>) -> Vec<Attempt>
             }
         }
     }
-    attempts
+    Some(attempts)
 }

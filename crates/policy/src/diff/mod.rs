@@ -64,6 +64,12 @@ pub fn diff(a: &Policy, b: &Policy) -> Result<Vec<Change>, CompileError> {
     Ok(changes)
 }
 
+/// Words to stand for those that no policy has; whoever takes one sees that this policy has not.
+fn witnesses() -> impl Iterator<Item = String> {
+    let more = (2..10_000).map(|number| format!("stockade-witness-{number}"));
+    std::iter::once("stockade-witness".to_owned()).chain(more)
+}
+
 /// Both policies, ready to be asked.
 struct Pair<'p> {
     a: &'p Policy,

@@ -85,10 +85,11 @@ fn servers(policy: &Policy) -> Set {
 
 /// Which models may be asked for is a decision, and compared as one.
 fn models(policy: &Policy) -> Set {
-    let one = |rule: &crate::model::ModelRule| {
-        (rule.name.clone(), (json!([rule.url, rule.credential, rule.tokens]), Some(rule.origin.clone())))
+    // The first that serves a model is asked, so the order counts.
+    let one = |(at, rule): (usize, &crate::model::ModelRule)| {
+        (rule.name.clone(), (json!([at, rule.url, rule.credential, rule.tokens]), Some(rule.origin.clone())))
     };
-    policy.models.iter().map(one).collect()
+    policy.models.iter().enumerate().map(one).collect()
 }
 
 fn secrets(policy: &Policy) -> Set {
@@ -100,13 +101,14 @@ fn secrets(policy: &Policy) -> Set {
 }
 
 fn credentials(policy: &Policy) -> Set {
-    let one = |rule: &crate::model::EgressRule| {
+    // Of equals the first is taken, and what no narrower entry takes falls to a wider one: the order counts, and
+    // so does every entry without a secret.
+    let one = |(at, rule): (usize, &crate::model::EgressRule)| {
         let secret = rule.credential.clone()?;
-        // The same secret to the same places, whatever the rule is called.
-        let value = json!([rule.host, rule.ports, rule.methods, rule.paths]);
+        let value = json!([at, policy.egress.len(), rule.host, rule.ports, rule.methods, rule.paths]);
         Some((format!("{secret} by {}", rule.id), (value, Some(rule.origin.clone()))))
     };
-    policy.egress.iter().filter_map(one).collect()
+    policy.egress.iter().enumerate().filter_map(one).collect()
 }
 
 /// Where workspaces may lie: anywhere, if nobody says.

@@ -2,7 +2,7 @@
 //! is compared rule by rule.
 
 use super::fs::roots;
-use super::{Change, Direction, Pair, Tally};
+use super::{Change, Direction, Pair, Tally, witnesses};
 use crate::CompileError;
 use crate::attempt::{Attempt, Expect};
 use crate::bundle::{Bundle, Rule};
@@ -53,7 +53,7 @@ pub(super) fn by_author(pair: &Pair<'_>, lists: &Pair<'_>, action: &str, attempt
     }
 }
 
-fn undecided(action: &str, why: String) -> Change {
+pub(super) fn undecided(action: &str, why: String) -> Change {
     Change { direction: Direction::Undecided, layer: "tools", key: action.to_owned(), what: why, a: None, b: None }
 }
 
@@ -228,11 +228,9 @@ fn classes(pair: &Pair<'_>) -> Vec<(String, Vec<(String, Attempt)>)> {
         servers.flat_map(|server| server.tools().iter().map(|tool| server.action(tool))).collect();
     classes.extend(actions.into_iter().map(|action| (action, Vec::new())));
     let models: BTreeSet<&String> = pair.a.models.iter().chain(&pair.b.models).flat_map(|rule| &rule.models).collect();
-    let asked = models.into_iter().map(|model| match model.as_str() {
-        "*" => "stockade-witness",
-        model => model,
-    });
-    let chats: Vec<_> = asked.map(|model| (model.to_owned(), call(MODEL_CHAT, json!({ "model": model })))).collect();
+    let fresh = witnesses().find(|word| !models.contains(word)).unwrap_or_default();
+    let asked = models.into_iter().map(|model| if model == "*" { &fresh } else { model });
+    let chats: Vec<_> = asked.map(|model| (model.clone(), call(MODEL_CHAT, json!({ "model": model })))).collect();
     // A model that no entry serves is refused whatever a Cedar policy permits.
     if !chats.is_empty() {
         classes.push((MODEL_CHAT.to_owned(), chats));
@@ -246,11 +244,13 @@ fn named(path: &str) -> String {
 
 /// Each command that a rule begins with, as it is and with one more argument.
 fn commands(pair: &Pair<'_>) -> Vec<(String, Attempt)> {
-    let rules = pair.a.exec.iter().chain(&pair.b.exec);
-    let mut all: BTreeSet<Vec<String>> = BTreeSet::from([vec!["/stockade-witness".to_owned()]]);
-    for rule in rules {
+    let rules = || pair.a.exec.iter().chain(&pair.b.exec);
+    let taken = |word: &String| rules().flat_map(|rule| &rule.command).any(|known| known.contains(word.as_str()));
+    let fresh = witnesses().find(|word| !taken(word)).unwrap_or_default();
+    let mut all: BTreeSet<Vec<String>> = BTreeSet::from([vec![format!("/{fresh}")]]);
+    for rule in rules() {
         all.insert(rule.command.clone());
-        all.insert(rule.command.iter().cloned().chain(["stockade-witness".to_owned()]).collect());
+        all.insert(rule.command.iter().cloned().chain([fresh.clone()]).collect());
     }
     let attempt = |argv: Vec<String>| {
         let name = json!(argv).to_string();

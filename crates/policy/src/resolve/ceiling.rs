@@ -4,6 +4,7 @@ use super::{Entry, Resolved};
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::extends::Layer;
+use crate::host::Host;
 use crate::language::{CEILING, Kind};
 use crate::model::{CeilingEgress, Narrowed, Origin, SyscallAction};
 use crate::path::PathRule;
@@ -17,6 +18,7 @@ pub(super) fn narrow(policy: &mut Resolved, ceiling: &CeilingFile, layers: &[Lay
     paths(policy, ceiling);
     names(policy, ceiling);
     tools(policy, ceiling);
+    models(policy, ceiling);
     policy.ceiling_egress = ceiling.egress.as_ref().map(|rules| {
         let rule = |rule: &crate::text::file::CeilingEgressText| CeilingEgress {
             host: rule.host.value.clone(),
@@ -159,33 +161,34 @@ fn paths(policy: &mut Resolved, ceiling: &CeilingFile) {
     cut(&mut policy.write, ceiling.write.as_ref(), at("fs.write"), told);
     cut(&mut policy.execute, ceiling.read.as_ref(), at("fs.read"), told);
     cut(&mut policy.execute, ceiling.execute.as_ref(), at("fs.execute"), told);
+    // Whoever may execute may read: what lost its reading loses that too.
+    let readable: Vec<PathRule> = policy.read.iter().chain(&policy.write).map(|entry| entry.value.clone()).collect();
+    for entry in policy.execute.extract_if(.., |entry| !readable.iter().any(|tree| tree.covers(&entry.value))) {
+        let place = at("fs.write").or(at("fs.read")).unwrap_or(&entry.place);
+        told.push(gone(&entry, place));
+    }
     let denied = ceiling.deny.iter().enumerate().map(|(number, rule)| Entry {
         id: format!("ceiling.fs.deny[{number}]"),
         value: rule.value.clone(),
         place: rule.place.clone(),
     });
     for rule in denied {
+        let denied = rule.value.merged();
         for list in [&mut policy.read, &mut policy.write, &mut policy.execute] {
-            list.retain(|entry| !rule.value.covers(&entry.value));
+            list.retain(|entry| !denied.covers(&entry.value.merged()));
         }
         match &rule.value {
             // As with a policy's own: beneath what nothing allows there is nothing to hide.
             PathRule::Workspace(_) => {
-                let above = policy.read.iter().chain(&policy.write).any(|allowed| allowed.value.covers(&rule.value));
+                let mut lists = policy.read.iter().chain(&policy.write).chain(&policy.execute);
+                let above = lists.any(|allowed| allowed.value.covers(&rule.value));
                 policy.deny.extend(above.then_some(rule));
             }
             // Landlock cannot carve a hole, so what is above it goes too: the ceiling is not weaker than it says.
             PathRule::Host(_) => {
                 for list in [&mut policy.read, &mut policy.execute] {
-                    for entry in list.extract_if(.., |entry| entry.value.covers(&rule.value)) {
-                        told.push(Narrowed {
-                            key: entry.id,
-                            asked: entry.value.to_string(),
-                            left: String::new(),
-                            origin: entry.place.origin(),
-                            ceiling: rule.place.origin(),
-                        });
-                    }
+                    let taken = list.extract_if(.., |entry| entry.value.merged().covers(&denied));
+                    told.extend(taken.map(|entry| gone(&entry, &rule.place)));
                 }
             }
         }
@@ -195,6 +198,40 @@ fn paths(policy: &mut Resolved, ceiling: &CeilingFile) {
         .as_ref()
         .zip(at("fs.workspaces"))
         .map(|(folders, place)| (folders.iter().map(|folder| folder.value.to_string()).collect(), place.origin()));
+}
+
+/// An entry of which nothing is left.
+fn gone(entry: &Entry<PathRule>, ceiling: &Place) -> Narrowed {
+    Narrowed {
+        key: entry.id.clone(),
+        asked: entry.value.to_string(),
+        left: String::new(),
+        origin: entry.place.origin(),
+        ceiling: ceiling.origin(),
+    }
+}
+
+/// Models at places that the ceiling lets nobody reach.
+fn models(policy: &mut Resolved, ceiling: &CeilingFile) {
+    let (Some(rules), Some(at)) = (&ceiling.egress, ceiling.places.get("egress")) else { return };
+    let reached = |url: &str| {
+        let url = url::Url::parse(url).ok()?;
+        let (host, port) = (url.host_str()?.parse::<Host>().ok()?, url.port_or_known_default()?);
+        Some(rules.iter().any(|rule| {
+            rule.host.value.matches(&host)
+                && (rule.ports.is_empty() || rule.ports.contains(&port))
+                && rule.methods.as_ref().is_none_or(|methods| methods.iter().any(|method| method.as_str() == "POST"))
+        }))
+    };
+    for rule in policy.models.extract_if(.., |rule| reached(&rule.url) != Some(true)) {
+        policy.narrowed.push(Narrowed {
+            key: format!("model.{}", rule.name),
+            asked: rule.url,
+            left: String::new(),
+            origin: rule.origin,
+            ceiling: at.origin(),
+        });
+    }
 }
 
 /// Keeps the entries that the ceiling names.

@@ -4,7 +4,6 @@ use super::{Entry, entries};
 use crate::diagnostic::Diagnostic;
 use crate::extends::Layer;
 use crate::model::Unreachable;
-use crate::native::MERGED;
 use crate::path::PathRule;
 use crate::text::Located;
 
@@ -63,7 +62,7 @@ fn deny(paths: &mut Paths, errors: &mut Vec<Diagnostic>) {
     let rules = std::mem::take(&mut paths.deny);
     let mut lost = Vec::new();
     for list in [&mut paths.read, &mut paths.write, &mut paths.execute] {
-        list.retain(|entry| match rules.iter().find(|deny| deny.value.covers(&entry.value)) {
+        list.retain(|entry| match rules.iter().find(|deny| deny.value.merged().covers(&entry.value.merged())) {
             Some(deny) => {
                 let why = format!("{} ({}) denies all of it", deny.id, deny.place.origin());
                 lost.push(Unreachable { key: entry.id.clone(), why, origin: entry.place.origin() });
@@ -74,8 +73,8 @@ fn deny(paths: &mut Paths, errors: &mut Vec<Diagnostic>) {
     }
     paths.unreachable.extend(lost);
     for rule in rules {
-        let real = merged(&rule.value);
-        let above = paths.read.iter().chain(&paths.write).find(|allowed| allowed.value.covers(&real));
+        let real = rule.value.merged();
+        let above = paths.read.iter().chain(&paths.write).find(|allowed| allowed.value.merged().covers(&real));
         match (&rule.value, above) {
             (_, None) => {}
             (PathRule::Workspace(_), Some(_)) => paths.deny.push(rule),
@@ -91,15 +90,5 @@ fn deny(paths: &mut Paths, errors: &mut Vec<Diagnostic>) {
                 errors.push(Diagnostic::at(&rule.place, message).help(help));
             }
         }
-    }
-}
-
-/// `/bin` and its like are links into `/usr` on every host with a merged `/usr`.
-fn merged(path: &PathRule) -> PathRule {
-    match path {
-        PathRule::Host(host) if MERGED.iter().any(|top| PathRule::Host((*top).to_owned()).covers(path)) => {
-            PathRule::Host(format!("/usr{host}"))
-        }
-        path => path.clone(),
     }
 }

@@ -4,7 +4,19 @@ use super::super::reader::{Located, Section};
 use crate::path::{PathError, PathRule};
 
 /// Host trees that hold the machine itself or its secrets. A cell gets its own `/proc`, `/dev` and nothing of the others.
-const NEVER: [&str; 8] = ["/", "/proc", "/sys", "/dev", "/run", "/var/run", "/var/lib/stockade", "/etc/stockade"];
+const NEVER: [&str; 10] = [
+    "/",
+    "/proc",
+    "/sys",
+    "/dev",
+    "/run",
+    "/var/run",
+    "/var/lib/stockade",
+    "/etc/stockade",
+    // The cell has its own.
+    "/tmp",
+    "/workspace",
+];
 
 /// Paths as they are, for what only narrows.
 pub(super) fn any(section: &Section<'_>, key: &str) -> Vec<Located<PathRule>> {
