@@ -128,7 +128,7 @@ fn a_ceiling_that_cannot_be_trusted_lets_nothing_run() {
         ("a pipe", "mkfifo /etc/stockade/ceiling.bin".to_owned(), "owned by root"),
         // The loader reads the text before the launcher reads what was made of it.
         ("somebody's folder", format!("{PUT}; chown 65534 /etc/stockade"), "belongs to uid 65534"),
-        ("a folder for all", format!("{PUT}; chmod 0777 /etc/stockade"), "/etc/stockade is writable"),
+        ("a folder for all", format!("{PUT}; chmod 0777 /etc/stockade"), "/etc/stockade has mode 0777"),
         ("somebody's folder, no text", format!("{ALONE}; chown 65534 /etc/stockade"), "owned by root"),
         ("a folder for all, no text", format!("{ALONE}; chmod 0777 /etc/stockade"), "owned by root"),
         ("nothing in a folder for all", "chmod 0777 /etc/stockade".to_owned(), "owned by root"),
