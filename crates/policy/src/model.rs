@@ -136,6 +136,28 @@ pub struct Limits {
     pub io_write: Option<u64>,
 }
 
+impl Limits {
+    /// A limit by its key in `[limits]`, in its unit; `None` for an optional one that is absent.
+    pub(crate) fn get(&self, key: &str) -> Option<u64> {
+        Some(match key {
+            "memory" => self.memory,
+            "cpu" => self.cpu_millis.into(),
+            "pids" => self.pids.into(),
+            "wall" => self.wall_ms,
+            "fuel" => self.fuel,
+            "tables" => self.table_elements,
+            "output" => self.output,
+            "files" => self.files.into(),
+            "file_size" => self.file_size,
+            "calls" => self.calls,
+            "journal" => self.journal,
+            "io_read" => return self.io_read,
+            "io_write" => return self.io_write,
+            _ => return None,
+        })
+    }
+}
+
 /// Paths the agent may use. `deny` has already been taken out of `read` and `write` where it covers
 /// a whole rule; what is left of it lies beneath the workspace.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,12 @@ pub(super) fn changes(a: &Policy, b: &Policy) -> Vec<Change> {
     let mut changes = Vec::new();
     let section = POLICY.all().into_iter().find(|section| section.name == "limits");
     for key in section.map(|section| section.keys).unwrap_or_default() {
-        let (Some(of_a), Some(of_b)) = (value(a, key.name), value(b, key.name)) else { continue };
+        if matches!(key.kind, Kind::Counts(..)) {
+            continue;
+        }
+        // An optional one that is absent is the largest there is.
+        let of = |policy: &Policy| policy.limits.get(key.name).unwrap_or(u64::MAX);
+        let (of_a, of_b) = (of(a), of(b));
         changes.extend(compare(
             layer(key.layer),
             format!("limits.{}", key.name),
@@ -50,27 +55,6 @@ fn compare(
 fn place(policy: &Policy, key: &str) -> Option<Origin> {
     let key = format!("limits.{key}");
     policy.settings.iter().find(|setting| setting.key == key).map(|setting| setting.origin.clone())
-}
-
-/// A limit as a number; an optional one that is absent is the largest there is.
-fn value(policy: &Policy, key: &str) -> Option<u64> {
-    let limits = &policy.limits;
-    Some(match key {
-        "memory" => limits.memory,
-        "cpu" => limits.cpu_millis.into(),
-        "pids" => limits.pids.into(),
-        "wall" => limits.wall_ms,
-        "fuel" => limits.fuel,
-        "tables" => limits.table_elements,
-        "output" => limits.output,
-        "files" => limits.files.into(),
-        "file_size" => limits.file_size,
-        "calls" => limits.calls,
-        "journal" => limits.journal,
-        "io_read" => limits.io_read.unwrap_or(u64::MAX),
-        "io_write" => limits.io_write.unwrap_or(u64::MAX),
-        _ => return None,
-    })
 }
 
 /// The longest run of each command: that of the entry it matches, which may be another one in B.

@@ -48,7 +48,7 @@ fn limits(policy: &mut Resolved, ceiling: &CeilingFile) {
     let section = CEILING.all().into_iter().find(|section| section.name == "limits");
     for key in section.map(|section| section.keys).unwrap_or_default() {
         let Some(most) = ceiling.limits.get(key.name) else { continue };
-        let Some(asked) = get(policy, key.name) else {
+        let Some(asked) = policy.limits.get(key.name) else {
             // An optional one that the policy does not set.
             set(policy, key.name, most.value);
             policy.limit_places.insert(key.name, most.place.clone());
@@ -80,27 +80,6 @@ pub(crate) fn show(kind: Kind, value: u64) -> String {
         _ => return value.to_string(),
     };
     format!("\"{}\"", unit.show(value))
-}
-
-/// A limit by its key.
-pub(super) fn get(policy: &Resolved, key: &str) -> Option<u64> {
-    let limits = &policy.limits;
-    Some(match key {
-        "memory" => limits.memory,
-        "cpu" => limits.cpu_millis.into(),
-        "pids" => limits.pids.into(),
-        "wall" => limits.wall_ms,
-        "fuel" => limits.fuel,
-        "tables" => limits.table_elements,
-        "output" => limits.output,
-        "files" => limits.files.into(),
-        "file_size" => limits.file_size,
-        "calls" => limits.calls,
-        "journal" => limits.journal,
-        "io_read" => return limits.io_read,
-        "io_write" => return limits.io_write,
-        _ => return None,
-    })
 }
 
 fn set(policy: &mut Resolved, key: &str, value: u64) {

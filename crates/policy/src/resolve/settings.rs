@@ -24,7 +24,7 @@ fn texts<T: ToString>(values: &[T]) -> String {
 fn limits(policy: &Resolved, all: &mut Vec<Setting>) {
     let section = POLICY.all().into_iter().find(|section: &&Section| section.name == "limits");
     for key in section.map(|section| section.keys).unwrap_or_default() {
-        if let (Some(value), Some(place)) = (ceiling::get(policy, key.name), policy.limit_places.get(key.name)) {
+        if let (Some(value), Some(place)) = (policy.limits.get(key.name), policy.limit_places.get(key.name)) {
             all.push(setting(format!("limits.{}", key.name), ceiling::show(key.kind, value), place));
         }
     }
