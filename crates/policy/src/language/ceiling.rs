@@ -1,6 +1,6 @@
 //! The table of a host's `ceiling.toml`.
 
-use super::policy::{BILLION, DAY, MIB, QUADRILLION, TIB};
+use super::policy::{BILLION, DAY, MIB, TEN_QUADRILLION, TIB};
 use super::{Kind, Section, key, needed};
 
 /// A host's ceiling.
@@ -48,7 +48,7 @@ static LIMITS: Section = Section {
         key("cpu", Kind::Share(10, 10_240_000), "load, launcher", NONE, "\"200%\"", "As in a policy."),
         key("pids", Kind::Count(1, 4_194_304), "load, launcher", NONE, "512", "As in a policy."),
         key("wall", Kind::Time(1, 30 * DAY), "load", NONE, "\"8h\"", "As in a policy."),
-        key("fuel", Kind::Count(1, QUADRILLION), "load", NONE, "1_000_000_000_000", "As in a policy."),
+        key("fuel", Kind::Count(1, TEN_QUADRILLION), "load", NONE, "1_000_000_000_000", "As in a policy."),
         key("tables", Kind::Count(0, 100_000_000), "load", NONE, "100_000", "As in a policy."),
         key("output", Kind::Size(0, TIB), "load", NONE, "\"64MiB\"", "As in a policy."),
         key("files", Kind::Count(16, 1_048_576), "load, launcher", NONE, "1024", "As in a policy."),

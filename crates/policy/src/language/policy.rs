@@ -6,7 +6,7 @@ pub(super) const MIB: u64 = 1 << 20;
 pub(super) const TIB: u64 = 1 << 40;
 pub(super) const DAY: u64 = 86_400_000;
 /// No number that somebody means is larger, so one that is larger is an accident.
-pub(super) const QUADRILLION: u64 = 1_000_000_000_000_000;
+pub(super) const TEN_QUADRILLION: u64 = 10_000_000_000_000_000;
 /// As above, of calls in one run.
 pub(super) const BILLION: u64 = 1_000_000_000;
 /// As above, of calls in a minute.
@@ -88,7 +88,7 @@ static LIMITS: Section = Section {
         key("wall", Kind::Time(1, 30 * DAY), "supervisor", MUST, "\"10m\"", "Time of the whole run."),
         key(
             "fuel",
-            Kind::Count(1, QUADRILLION),
+            Kind::Count(1, TEN_QUADRILLION),
             "wasmtime",
             MUST,
             "1_000_000_000",
@@ -398,7 +398,7 @@ static MODEL: Section = Section {
         key("credential", Kind::Name, "shim", "none", "\"llm-key\"", "A `[[secret]]` that the shim puts in."),
         key(
             "tokens",
-            Kind::Count(1, QUADRILLION),
+            Kind::Count(1, TEN_QUADRILLION),
             "shim",
             "must be written where models are",
             "1_000_000",
