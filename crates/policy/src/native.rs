@@ -6,7 +6,7 @@
 
 use crate::attempt::Access;
 use crate::model::{Origin, Policy};
-use crate::path::PathRule;
+use crate::path::{PathRule, beneath};
 
 /// Where the workspace appears.
 pub const WORKSPACE: &str = "/workspace";
@@ -79,7 +79,7 @@ pub fn trees(policy: &Policy) -> Vec<Tree> {
     trees.extend(DEVICES.iter().map(|device| tree(device, true, true, false)));
     trees.extend(SCRATCH.iter().map(|place| tree(place, true, true, false)));
     trees.push(tree(PROC, true, false, false));
-    let listed = |path: &str| policy.fs.read.iter().any(|rule| lies_in(path, &in_cell(&rule.path)));
+    let listed = |path: &str| policy.fs.read.iter().any(|rule| beneath(&in_cell(&rule.path), path));
     trees.extend(IDENTITY.iter().filter(|path| !listed(path)).map(|path| tree(path, true, false, false)));
     trees
 }
@@ -91,13 +91,13 @@ pub fn trees(policy: &Policy) -> Vec<Tree> {
 pub fn sight(policy: &Policy, path: &str, access: Access) -> Result<Sight, crate::path::PathError> {
     let path = in_cell(&path.parse()?);
     let path = merged(policy, path);
-    if let Some(deny) = policy.fs.deny.iter().find(|deny| lies_in(&path, &in_cell(&deny.path))) {
+    if let Some(deny) = policy.fs.deny.iter().find(|deny| beneath(&in_cell(&deny.path), &path)) {
         let reason = format!("{} hides it", deny.id);
         let rule = Some((deny.id.clone(), deny.origin.clone()));
         return Ok(Sight { path, allowed: false, layer: "mounts", rule, reason });
     }
     let trees = trees(policy);
-    let above: Vec<&Tree> = trees.iter().filter(|tree| lies_in(&path, &tree.path)).collect();
+    let above: Vec<&Tree> = trees.iter().filter(|tree| beneath(&tree.path, &path)).collect();
     let gives = above.iter().find(|tree| match access {
         Access::Read => tree.read,
         Access::Write => tree.write,
@@ -122,11 +122,6 @@ pub fn sight(policy: &Policy, path: &str, access: Access) -> Result<Sight, crate
 /// Follows `/bin` and its like into `/usr`, where the cell has them as links.
 fn merged(policy: &Policy, path: String) -> String {
     let usr = policy.fs.read.iter().any(|rule| rule.path == PathRule::Host("/usr".to_owned()));
-    let first = MERGED.iter().find(|top| usr && lies_in(&path, top));
+    let first = MERGED.iter().find(|top| usr && beneath(top, &path));
     first.map_or(path.clone(), |_| format!("/usr{path}"))
-}
-
-/// Whether a path is a tree's root or lies beneath it, both in the cell.
-pub(crate) fn lies_in(path: &str, tree: &str) -> bool {
-    path.strip_prefix(tree).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

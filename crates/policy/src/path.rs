@@ -52,7 +52,8 @@ impl std::fmt::Display for PathRule {
     }
 }
 
-fn beneath(top: &str, path: &str) -> bool {
+/// Whether a path is a tree's root or lies beneath it.
+pub(crate) fn beneath(top: &str, path: &str) -> bool {
     match path.strip_prefix(top) {
         Some(rest) => top.is_empty() || rest.is_empty() || rest.starts_with('/'),
         None => false,

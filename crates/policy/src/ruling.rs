@@ -14,7 +14,7 @@ use crate::host::{Endpoint, Method, UrlPath};
 use crate::mcp::check_args;
 use crate::model::{EgressRule, Narrowed, Origin, Policy, Scheme, SyscallAction};
 use crate::native;
-use crate::path::PathRule;
+use crate::path::{PathRule, beneath};
 use crate::schema;
 use crate::seccomp;
 use crate::tool::{ArgError, EGRESS_HTTP, EGRESS_TCP, MODEL_CHAT};
@@ -306,7 +306,7 @@ impl<'p> Judge<'p> {
         let mut narrowed = self.policy.narrowed.iter();
         narrowed.find(|taken| {
             lists.iter().any(|list| taken.key.contains(list))
-                && taken.asked.parse().is_ok_and(|asked| native::lies_in(&sight.path, &native::in_cell(&asked)))
+                && taken.asked.parse().is_ok_and(|asked| beneath(&native::in_cell(&asked), &sight.path))
         })
     }
 

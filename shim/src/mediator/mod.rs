@@ -227,25 +227,17 @@ impl Mediator {
     /// Ends the run: what cannot be recorded must not happen, and there is room only for its end.
     fn journal_full(&mut self, detail: String) -> Result<(), ShimError> {
         self.ledger.close();
-        self.channel = None;
-        self.closed = None;
-        self.backlog = false;
-        if self.condemned.is_some() {
-            return Ok(());
-        }
-        self.condemned = Some(Instant::now() + KILL_PATIENCE);
-        self.ledger.open()?;
-        self.ledger.lifecycle("killed", json!({ "reason": detail }))?;
-        self.ledger.commit()?;
-        if let Some(tool) = &self.tool {
-            self.control.send(&ToSupervisor::KillTool { cell: tool.cell })?;
-        }
-        self.control.send(&ToSupervisor::JournalFull { detail })?;
-        Ok(())
+        let reason = detail.clone();
+        self.end_run(&reason, &ToSupervisor::JournalFull { detail })
     }
 
     /// Ends the run: no more effects, a durable record of why, and the supervisor kills the cell.
     fn condemn(&mut self, reason: &str) -> Result<(), ShimError> {
+        self.end_run(reason, &ToSupervisor::KillCell { reason: reason.to_owned() })
+    }
+
+    /// Ends the run, once; `told` is what the supervisor hears of it.
+    fn end_run(&mut self, reason: &str, told: &ToSupervisor) -> Result<(), ShimError> {
         self.channel = None;
         self.closed = None;
         self.backlog = false;
@@ -260,7 +252,7 @@ impl Mediator {
         if let Some(tool) = &self.tool {
             self.control.send(&ToSupervisor::KillTool { cell: tool.cell })?;
         }
-        self.control.send(&ToSupervisor::KillCell { reason: reason.to_owned() })?;
+        self.control.send(told)?;
         Ok(())
     }
 }

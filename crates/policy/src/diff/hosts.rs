@@ -1,13 +1,11 @@
 //! Places outside. Patterns of hosts are nested or apart, so one host of each that is in no narrower one stands
 //! for the rest of it; ports, methods and paths that no rule names behave alike.
 
-use super::tools::{by_author, undecided, without_author};
+use super::tools::{by_author, undecided};
 use super::{Change, Pair, Tally, witnesses};
-use crate::CompileError;
 use crate::attempt::{Attempt, Http};
 use crate::host::{Host, HostPattern, UrlPath};
 use crate::model::{CeilingEgress, EgressRule, Policy, Scheme};
-use crate::ruling::Judge;
 use crate::tool::{EGRESS_HTTP, EGRESS_TCP};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -16,7 +14,7 @@ use std::net::IpAddr;
 /// Requests to one host, and to all, that are put to both policies; where more are told apart, nothing is decided.
 const MAX_ATTEMPTS: [usize; 2] = [20_000, 100_000];
 
-pub(super) fn changes(pair: &Pair<'_>) -> Result<Vec<Change>, CompileError> {
+pub(super) fn changes(pair: &Pair<'_>, lists: &Pair<'_>) -> Vec<Change> {
     let rules: Vec<&EgressRule> = pair.a.egress.iter().chain(&pair.b.egress).collect();
     let bounds = [pair.a, pair.b].into_iter().filter_map(|policy| policy.bundle.ceiling_egress.as_ref()).flatten();
     let mut patterns: BTreeSet<&HostPattern> = rules.iter().map(|rule| &rule.host).collect();
@@ -46,18 +44,16 @@ pub(super) fn changes(pair: &Pair<'_>) -> Result<Vec<Change>, CompileError> {
     }
     let mut changes = tally.changes();
     changes.append(&mut open);
-    let (lists_a, lists_b) = (without_author(pair.a), without_author(pair.b));
-    let lists = Pair { a: &lists_a, b: &lists_b, judge_a: Judge::new(&lists_a)?, judge_b: Judge::new(&lists_b)? };
     for action in [EGRESS_HTTP, EGRESS_TCP] {
         let http = action == EGRESS_HTTP;
         let of = |attempt: &&Attempt| matches!(attempt, Attempt::Host { http: spoken, .. } if spoken.is_some() == http);
         let attempts: Vec<&Attempt> = all.iter().filter(of).collect();
         // Where neither policy has an entry, no rule can permit anything: the gate stands before all of them.
         if !attempts.is_empty() {
-            changes.extend(by_author(pair, &lists, action, &attempts));
+            changes.extend(by_author(pair, lists, action, &attempts));
         }
     }
-    Ok(changes)
+    changes
 }
 
 /// All that decides on places outside, in order.

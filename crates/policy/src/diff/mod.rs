@@ -54,12 +54,15 @@ const EXAMPLES: usize = 3;
 /// # Errors
 /// If a policy cannot be loaded as a shim loads it.
 pub fn diff(a: &Policy, b: &Policy) -> Result<Vec<Change>, CompileError> {
-    let pair = Pair { a, b, judge_a: Judge::new(a)?, judge_b: Judge::new(b)? };
+    let pair = Pair::new(a, b)?;
+    // The same policies without what people wrote in Cedar: all that the lists say.
+    let (lists_a, lists_b) = (tools::without_author(a), tools::without_author(b));
+    let lists = Pair::new(&lists_a, &lists_b)?;
     let mut changes = numbers::changes(a, b);
     changes.extend(sets::changes(a, b));
     changes.extend(fs::changes(&pair));
-    changes.extend(hosts::changes(&pair)?);
-    changes.extend(tools::changes(&pair)?);
+    changes.extend(hosts::changes(&pair, &lists));
+    changes.extend(tools::changes(&pair, &lists));
     changes.sort_by_key(|change| change.direction);
     Ok(changes)
 }
@@ -76,6 +79,12 @@ struct Pair<'p> {
     b: &'p Policy,
     judge_a: Judge<'p>,
     judge_b: Judge<'p>,
+}
+
+impl<'p> Pair<'p> {
+    fn new(a: &'p Policy, b: &'p Policy) -> Result<Self, CompileError> {
+        Ok(Self { a, b, judge_a: Judge::new(a)?, judge_b: Judge::new(b)? })
+    }
 }
 
 /// Differences of one key, by direction, while examples are put to both.

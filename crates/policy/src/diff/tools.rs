@@ -3,20 +3,17 @@
 
 use super::fs::roots;
 use super::{Change, Direction, Pair, Tally, witnesses};
-use crate::CompileError;
 use crate::attempt::{Attempt, Expect};
 use crate::bundle::{Bundle, Rule};
 use crate::code::{Code, Op};
 use crate::model::{EgressRule, Origin, Policy};
 use crate::path::PathRule;
-use crate::ruling::{Judge, Ruling};
+use crate::ruling::Ruling;
 use crate::tool::{MODEL_CHAT, Tool};
 use serde_json::json;
 use std::collections::BTreeSet;
 
-pub(super) fn changes(pair: &Pair<'_>) -> Result<Vec<Change>, CompileError> {
-    let (lists_a, lists_b) = (without_author(pair.a), without_author(pair.b));
-    let lists = Pair { a: &lists_a, b: &lists_b, judge_a: Judge::new(&lists_a)?, judge_b: Judge::new(&lists_b)? };
+pub(super) fn changes(pair: &Pair<'_>, lists: &Pair<'_>) -> Vec<Change> {
     let mut changes = Vec::new();
     for (action, attempts) in classes(pair) {
         let mut whole = Tally::new("tools", &action);
@@ -33,9 +30,9 @@ pub(super) fn changes(pair: &Pair<'_>) -> Result<Vec<Change>, CompileError> {
             continue;
         }
         let attempts: Vec<&Attempt> = attempts.iter().map(|(_, attempt)| attempt).collect();
-        changes.extend(by_author(pair, &lists, &action, &attempts));
+        changes.extend(by_author(pair, lists, &action, &attempts));
     }
-    Ok(changes)
+    changes
 }
 
 /// What no example shows, because rules that people wrote in Cedar decide on more than the lists tell apart.
