@@ -22,6 +22,18 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     text
 }
 
+/// The 32 bytes that [`hex`] wrote as `text`.
+pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
+    if !is_digest(text) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().as_chunks::<2>().0) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
 /// Whether `text` could be a SHA-256 as [`hex`] writes it; only such a name is looked up as a file.
 pub(crate) fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))

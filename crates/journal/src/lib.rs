@@ -16,6 +16,7 @@ mod references;
 mod room;
 mod store;
 mod time;
+pub mod tree;
 mod verify;
 mod writer;
 
