@@ -54,6 +54,7 @@ fn start() -> Record {
         plan_digest: "2e".repeat(32),
         component_digest: "3d".repeat(32),
         workspace: "/srv/triage".into(),
+        settings: json!({"engine": "wasmtime", "fuel": 1000}),
         enforcement: json!({
             "seccomp": layer("mode 2, 2 filters (cell-wasm 9f31c2, cell-wasm-sealed 77ab01)"),
             "namespaces": layer("user pid mnt net ipc uts cgroup time: all eight differ from the host's"),
@@ -74,6 +75,7 @@ fn start() -> Record {
 fn call(id: u64, tool: &str, args: Value) -> Record {
     Record::Call(Call {
         id,
+        fuel: Some(1234),
         tool: tool.into(),
         args: Payload::Inline(args),
         effect: "read".into(),

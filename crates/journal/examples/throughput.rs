@@ -15,6 +15,7 @@ const COMMITS: u32 = 1_000;
 fn record(id: u64) -> Record {
     Record::Call(Call {
         id,
+        fuel: Some(1234),
         tool: "workspace.read".into(),
         args: Payload::Inline(json!({"path": format!("var/log/dpkg.log.{id}"), "offset": 0, "length": 65536})),
         effect: "read".into(),

@@ -21,6 +21,8 @@ const MESSAGE: usize = 32 * 1024;
 const LIST: usize = 8 * 1024;
 /// `denial`.
 const DENIAL: usize = 12 * 1024;
+/// `settings`.
+const SETTINGS: usize = 8 * 1024;
 /// `enforcement`: long, and what a reader wants to see without opening another file.
 const ENFORCEMENT: usize = 32 * 1024;
 
@@ -42,6 +44,7 @@ pub(crate) fn fit(record: Record, store: &Store) -> Result<Record, JournalError>
                 plan_digest,
                 component_digest,
                 workspace,
+                settings,
                 enforcement,
             } = *start;
             list(&mut task);
@@ -56,14 +59,16 @@ pub(crate) fn fit(record: Record, store: &Store) -> Result<Record, JournalError>
                 plan_digest: clip(plan_digest, NAME),
                 component_digest: clip(component_digest, NAME),
                 workspace: clip(workspace, TEXT),
+                settings: value(settings, SETTINGS, store)?,
                 enforcement: layers(enforcement, store)?,
             }))
         }
         Record::Call(call) => {
-            let Call { id, tool, args, effect, decision, mut rules, reason, layer, policy_digest, denial } = call;
+            let Call { id, fuel, tool, args, effect, decision, mut rules, reason, layer, policy_digest, denial } = call;
             list(&mut rules);
             Record::Call(Call {
                 id,
+                fuel,
                 tool: clip(tool, NAME),
                 args: payload(args, store)?,
                 effect: clip(effect, NAME),
@@ -120,7 +125,8 @@ pub(crate) fn payload(payload: Payload, store: &Store) -> Result<Payload, Journa
             Ok(Payload::Blob { size: text.len() as u64, sha256: store.put(&text)? })
         }
         Payload::Blob { sha256, size } if hash::is_digest(&sha256) => Ok(Payload::Blob { sha256, size }),
-        Payload::Blob { sha256, .. } => {
+        Payload::Private { sha256, size } if hash::is_digest(&sha256) => Ok(Payload::Private { sha256, size }),
+        Payload::Blob { sha256, .. } | Payload::Private { sha256, .. } => {
             Err(JournalError::Encode { what: format!("{:?} is not a SHA-256 in hex", clip(sha256, NAME)) })
         }
     }

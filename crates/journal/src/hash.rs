@@ -10,6 +10,12 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+/// Leaf hash of a line (RFC 6962, section 2.1; RFC 9162, section 2.1.1): what `prev` names, and the line's leaf in the
+/// tree. The zero byte keeps a leaf from passing for an inner node.
+pub(crate) fn leaf_hash(line: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update([0]).chain_update(line).finalize().into()
+}
+
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];

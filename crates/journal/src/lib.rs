@@ -29,7 +29,7 @@ pub use verify::{Verified, verify, verify_to};
 pub use writer::{Options, Receipt, Writer};
 
 /// Format that this crate writes, in the `start` record; readers refuse what they do not know.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Longest line in bytes, with its newline.
 pub const MAX_LINE: usize = 64 * 1024;

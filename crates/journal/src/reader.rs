@@ -12,7 +12,7 @@ use nix::sys::stat::Mode;
 use crate::canonical::is_sorted;
 use crate::dir::{last_segment, open_file, segment_name};
 use crate::error::{At, ReadError};
-use crate::hash::{ZERO, hex, sha256};
+use crate::hash::{ZERO, hex, leaf_hash};
 use crate::record::{Entry, Payload, Record};
 use crate::time::parse_time;
 use crate::{MAX_LINE, VERSION};
@@ -24,7 +24,7 @@ pub struct Line<'a> {
     pub entry: Entry,
     /// Its bytes, without the newline.
     pub bytes: &'a [u8],
-    /// SHA-256 of the bytes.
+    /// Leaf hash of the bytes (RFC 6962).
     pub hash: [u8; 32],
     /// Where it is.
     pub at: At,
@@ -107,7 +107,7 @@ impl Reader {
         }
         let at = self.at();
         let entry = self.check(at)?;
-        let hash = sha256(&self.bytes);
+        let hash = leaf_hash(&self.bytes);
         self.seq = entry.seq;
         self.prev = hash;
         self.done = false;
@@ -167,8 +167,10 @@ impl Reader {
     }
 
     fn check(&mut self, at: At) -> Result<Entry, ReadError> {
-        let entry: Entry = serde_json::from_slice(&self.bytes)
-            .map_err(|error| ReadError::Malformed { at, what: error.to_string() })?;
+        let entry: Entry = serde_json::from_slice(&self.bytes).map_err(|error| match other_version(&self.bytes) {
+            Some(found) => ReadError::Version { at, found },
+            None => ReadError::Malformed { at, what: error.to_string() },
+        })?;
         self.check_canonical(at, &entry)?;
         let expected = self.seq.saturating_add(1);
         if entry.seq != expected {
@@ -199,7 +201,7 @@ impl Reader {
             return Err(ReadError::NotCanonical { at, column: same + 1 });
         }
         let sorted = match &entry.record {
-            Record::Start(start) => is_sorted(&start.enforcement),
+            Record::Start(start) => is_sorted(&start.enforcement) && is_sorted(&start.settings),
             Record::Lifecycle { detail, .. } => is_sorted(detail),
             Record::Call(call) => is_sorted_payload(&call.args) && call.denial.as_ref().is_none_or(is_sorted),
             Record::Result(outcome) => is_sorted_payload(&outcome.body),
@@ -221,10 +223,17 @@ impl Iterator for Reader {
     }
 }
 
+/// The version of a `start` record that has other fields than ours.
+fn other_version(line: &[u8]) -> Option<u32> {
+    let value: serde_json::Value = serde_json::from_slice(line).ok()?;
+    let version = value.get("version").filter(|_| value.get("type").is_some_and(|t| t == "start"))?.as_u64()?;
+    u32::try_from(version).ok().filter(|version| *version != VERSION)
+}
+
 fn is_sorted_payload(payload: &Payload) -> bool {
     match payload {
         Payload::Inline(value) => is_sorted(value),
-        Payload::Blob { .. } => true,
+        Payload::Blob { .. } | Payload::Private { .. } => true,
     }
 }
 

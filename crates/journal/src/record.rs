@@ -13,7 +13,8 @@ pub struct Entry {
     pub seq: u64,
     /// UTC, RFC 3339 with microseconds.
     pub time: String,
-    /// SHA-256 of the previous line's bytes, hex; 64 zeros for the first.
+    /// Leaf hash of the previous line (RFC 6962, section 2.1: SHA-256 of a zero byte and the line), hex; 64 zeros for
+    /// the first.
     pub prev: String,
     /// What happened.
     #[serde(flatten)]
@@ -85,6 +86,8 @@ pub struct Start {
     pub component_digest: String,
     /// Host name of the workspace.
     pub workspace: String,
+    /// What else the agent's course depends on: engine, bundle of the policy, limits, environment.
+    pub settings: Value,
     /// What the kernel said.
     pub enforcement: Value,
 }
@@ -94,6 +97,9 @@ pub struct Start {
 pub struct Call {
     /// The agent's call id.
     pub id: u64,
+    /// Fuel a wasm agent had used when it asked, in wasmtime's units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<u64>,
     /// The tool.
     pub tool: String,
     /// The arguments as decoded, or a reference to a blob.
@@ -120,7 +126,7 @@ pub struct Call {
 pub struct Outcome {
     /// The agent's call id.
     pub id: u64,
-    /// `ok`, `denied`, `invalid`, `failed`, `limit`.
+    /// `ok`, `denied`, `invalid`, `failed`, `limit`; `unknown` if a crash took the end of an effect.
     pub status: String,
     /// What the agent was answered.
     pub body: Payload,
@@ -128,7 +134,7 @@ pub struct Outcome {
     pub micros: u64,
 }
 
-/// A value in the line, or its digest and size if it is over the line's bound.
+/// A value in the line, or what stands for it: a digest and a size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Payload {
@@ -139,6 +145,14 @@ pub enum Payload {
         /// Hex.
         sha256: String,
         /// Bytes.
+        size: u64,
+    },
+    /// A salted commitment, for what may have to be forgotten: `private/<sha256>` holds a salt of 32 bytes and then
+    /// the JSON text, and its name is the SHA-256 of both. Without that file the record tells nothing of the value.
+    Private {
+        /// Hex.
+        sha256: String,
+        /// Bytes of the JSON text.
         size: u64,
     },
 }

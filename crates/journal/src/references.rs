@@ -16,7 +16,7 @@ pub(crate) struct Reference<'a> {
 /// The blobs that `record` names.
 pub(crate) fn references(record: &Record) -> impl Iterator<Item = Reference<'_>> {
     let two = match record {
-        Record::Start(start) => [start.enforcement.get("blob").and_then(of_member), None],
+        Record::Start(start) => [start.enforcement.get("blob").and_then(of_member), of_value(&start.settings)],
         Record::Call(call) => [of_payload(&call.args), call.denial.as_ref().and_then(of_value)],
         Record::Result(outcome) => [of_payload(&outcome.body), None],
         Record::Lifecycle { detail, .. } => [of_value(detail), None],
@@ -28,7 +28,7 @@ pub(crate) fn references(record: &Record) -> impl Iterator<Item = Reference<'_>>
 
 fn of_payload(payload: &Payload) -> Option<Reference<'_>> {
     match payload {
-        Payload::Inline(_) => None,
+        Payload::Inline(_) | Payload::Private { .. } => None,
         Payload::Blob { sha256, size } => Some(Reference { sha256, size: *size }),
     }
 }

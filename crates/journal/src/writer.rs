@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::bound;
 use crate::dir::{MAX_SEGMENT, create_file, segment_name};
 use crate::error::JournalError;
-use crate::hash::{ZERO, hex, sha256};
+use crate::hash::{ZERO, hex, leaf_hash};
 use crate::record::{Entry, Payload, Record};
 use crate::store::Store;
 use crate::time::format_time;
@@ -37,7 +37,7 @@ impl Default for Options {
 pub struct Receipt {
     /// Its sequence number.
     pub seq: u64,
-    /// SHA-256 of its line without the newline.
+    /// Leaf hash of its line without the newline (RFC 6962).
     pub hash: [u8; 32],
 }
 
@@ -55,7 +55,7 @@ pub struct Writer {
     pub(crate) length: u64,
     /// Sequence number of the last record, 0 if there is none.
     pub(crate) seq: u64,
-    /// Hash of the last line.
+    /// Leaf hash of the last line.
     pub(crate) prev: [u8; 32],
     pub(crate) poison: Option<String>,
     pub(crate) options: Options,
@@ -131,7 +131,7 @@ impl Writer {
         let record = bound::fit(record, &self.store)?;
         let entry = Entry { seq, time: now()?, prev: hex(&self.prev), record };
         let mut line = serde_json::to_vec(&entry).map_err(|error| JournalError::Encode { what: error.to_string() })?;
-        let hash = sha256(&line);
+        let hash = leaf_hash(&line);
         line.push(b'\n');
         if line.len() > MAX_LINE {
             return Err(JournalError::TooLong { bytes: line.len() });

@@ -29,10 +29,12 @@ fn filled(text: &str, value: &Value) -> Vec<Record> {
             plan_digest: s(),
             component_digest: s(),
             workspace: s(),
+            settings: value.clone(),
             enforcement: value.clone(),
         })),
         Record::Call(Call {
             id: u64::MAX,
+            fuel: Some(1234),
             tool: s(),
             args: Payload::Inline(value.clone()),
             effect: s(),

@@ -162,13 +162,16 @@ fn forms_that_mean_the_same_are_refused() {
 fn other_versions_are_refused() {
     let mut record = start();
     if let Record::Start(start) = &mut record {
-        start.version = 2;
+        start.version = 3;
     }
     let (dir, ..) = journal(vec![record]);
     assert_eq!(
         verify(dir.path()).unwrap_err().to_string(),
-        "00000001.jsonl:1: journal version 2, this program reads 1"
+        "00000001.jsonl:1: journal version 3, this program reads 2"
     );
+    // Of a version whose fields are others, too.
+    std::fs::write(segment(dir.path(), 1), "{\"seq\":1,\"type\":\"start\",\"version\":1,\"other\":[]}\n").unwrap();
+    assert!(matches!(verify(dir.path()), Err(ReadError::Version { found: 1, .. })));
 }
 
 #[test]

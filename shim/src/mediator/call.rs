@@ -122,6 +122,7 @@ impl Mediator {
         let effect = Tool::from_name(tool).map_or("remote", |tool| tool.effect().name());
         self.ledger.append(Record::Call(Call {
             id,
+            fuel: None,
             tool: tool.to_owned(),
             args: Payload::Inline(args),
             effect: effect.to_owned(),

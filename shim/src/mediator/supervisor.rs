@@ -89,6 +89,7 @@ impl Mediator {
             plan_digest: setup.plan_digest.clone(),
             component_digest: setup.component_digest.clone(),
             workspace: setup.workspace.clone(),
+            settings: json!({}),
             enforcement,
         };
         self.ledger.begin(start)?;

@@ -70,6 +70,7 @@ fn result(outcome: &Outcome) -> String {
         Payload::Inline(Value::Object(map)) if map.is_empty() => String::new(),
         Payload::Inline(body) => format!(", {}", answer(body)),
         Payload::Blob { size, .. } => format!(", {}", bytes(*size)),
+        Payload::Private { size, .. } => format!(", private ({})", bytes(*size)),
     };
     let took = if outcome.micros > 0 { format!(", {}", duration(outcome.micros)) } else { String::new() };
     format!("{}{body}{took}", cut(&outcome.status, 20))
@@ -100,5 +101,6 @@ fn payload(payload: &Payload, max: usize) -> String {
     match payload {
         Payload::Inline(args) => value(args, max),
         Payload::Blob { sha256, size } => format!("({} in blobs/{}…)", bytes(*size), short(sha256)),
+        Payload::Private { size, .. } => format!("(private, {})", bytes(*size)),
     }
 }

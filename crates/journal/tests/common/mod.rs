@@ -24,6 +24,7 @@ pub fn entries(dir: &Path) -> Vec<Entry> {
 pub fn call(id: u64, args: Value) -> Record {
     Record::Call(Call {
         id,
+        fuel: Some(1234),
         tool: "workspace.read".into(),
         args: Payload::Inline(args),
         effect: "read".into(),
@@ -52,6 +53,7 @@ pub fn start() -> Record {
         plan_digest: "cd".repeat(32),
         component_digest: "ef".repeat(32),
         workspace: "/srv/work".into(),
+        settings: json!({"engine": "wasmtime", "fuel": 1000}),
         enforcement: json!({"seccomp": {"ok": true, "summary": "filter, 2 programs"}}),
     }))
 }
