@@ -44,7 +44,7 @@ fn golden(name: &str, page: &str) {
 fn start() -> Record {
     let layer = |summary: &str| json!({"ok": true, "summary": summary, "details": {"x": [1, 2, 3]}});
     Record::Start(Box::new(Start {
-        version: 1,
+        version: stockade_journal::VERSION,
         run: "r-20261122T133000-ab12cd".into(),
         kind: "wasm".into(),
         agent: "log-triage".into(),
