@@ -9,6 +9,7 @@ mod canonical;
 mod dir;
 mod error;
 mod hash;
+pub mod note;
 mod reader;
 pub mod record;
 mod recover;
