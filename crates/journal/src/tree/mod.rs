@@ -21,10 +21,7 @@ pub type Hash = [u8; 32];
 
 /// Hash of a leaf: SHA-256(0x00 || `data`) (RFC 6962, section 2.1).
 pub fn leaf_hash(data: &[u8]) -> Hash {
-    let mut sha = Sha256::new();
-    sha.update([0]);
-    sha.update(data);
-    sha.finalize().into()
+    crate::hash::leaf_hash(data)
 }
 
 /// Hash of a node over two others: SHA-256(0x01 || `left` || `right`) (RFC 6962, section 2.1).
