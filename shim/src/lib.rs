@@ -21,7 +21,6 @@ mod mediator;
 pub mod notify;
 pub mod protocol;
 mod random;
-mod rates;
 pub mod sys;
 pub mod tools;
 pub mod workspace;

@@ -35,6 +35,7 @@ pub mod native;
 mod path;
 mod places;
 mod presets;
+mod rates;
 #[doc(hidden)]
 pub mod reference;
 mod refusal;
@@ -68,6 +69,7 @@ pub use model::{
 };
 pub use path::{PathError, PathRule, WorkspacePath};
 pub use presets::{preset, preset_names};
+pub use rates::Rates;
 pub use ruling::{Judge, Ruling};
 pub use source::Trust;
 pub use text::file::surprising;

@@ -66,12 +66,18 @@ impl<'p> Judge<'p> {
     /// What the policy says, with no calls before it and the clock at zero.
     #[must_use]
     pub fn rule(&self, attempt: &Attempt) -> Ruling {
+        self.rule_at(attempt, Facts::default())
+    }
+
+    /// What the policy says at a moment. Whether somebody approved a call is for the attempt to say.
+    #[must_use]
+    pub fn rule_at(&self, attempt: &Attempt, facts: Facts) -> Ruling {
         match attempt {
             Attempt::Call { tool, args, approved } => {
-                let facts = Facts { approved: *approved, ..Facts::default() };
+                let facts = Facts { approved: *approved, ..facts };
                 self.call(tool, args, facts)
             }
-            Attempt::Host { endpoint, http } => self.host(endpoint, http.as_ref()),
+            Attempt::Host { endpoint, http } => self.host(endpoint, http.as_ref(), &facts),
             Attempt::Path { path, access } => match native::sight(self.policy, path, *access) {
                 Ok(sight) => self.path(&sight, *access),
                 Err(error) => denied(Denial::of("schema", path.clone(), format!("not a path: {error}"), self.digest())),
@@ -228,7 +234,7 @@ impl<'p> Judge<'p> {
         self.judged(&asked, facts)
     }
 
-    fn host(&self, endpoint: &str, http: Option<&Http>) -> Ruling {
+    fn host(&self, endpoint: &str, http: Option<&Http>, facts: &Facts) -> Ruling {
         let misfit = |why: String| denied(Denial::of("schema", endpoint.to_owned(), why, self.digest()));
         let to: Endpoint = match endpoint.parse() {
             Ok(to) => to,
@@ -264,7 +270,7 @@ impl<'p> Judge<'p> {
             argv: &[],
             rule: rule.map(|rule| rule.id.as_str()),
         };
-        self.judged(&asked, &Facts::default())
+        self.judged(&asked, facts)
     }
 
     fn path(&self, sight: &native::Sight, access: crate::attempt::Access) -> Ruling {

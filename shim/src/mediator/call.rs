@@ -44,7 +44,7 @@ impl Mediator {
             Ok(args) => self.decide(tool, args, begun),
             Err(problem) => self.invalid(tool, problem),
         };
-        self.rates.count(Tool::from_name(tool), begun);
+        self.rates.count(Tool::from_name(tool), begun.saturating_duration_since(self.born));
         let args = args.unwrap_or_else(|_| digest(text));
         match decision {
             Decision::Refused(denial, answer) => {
@@ -71,7 +71,7 @@ impl Mediator {
             approved: false,
             // A clock before 1970 is told as 1970.
             now: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-            calls: self.rates.counts(Tool::from_name(tool), now),
+            calls: self.rates.counts(Tool::from_name(tool), now.saturating_duration_since(self.born)),
         };
         match self.decider.decide(&stockade_policy::Request { tool, args, facts }) {
             Verdict::Deny(denial) => refused(denial),

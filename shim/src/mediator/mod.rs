@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use nix::poll::PollFlags;
 use serde_json::json;
 use stockade_journal::{JournalError, Record, Writer};
-use stockade_policy::Decider;
 use stockade_policy::bundle::MIN_JOURNAL;
+use stockade_policy::{Decider, Rates};
 use stockade_wire::control::{CellId, RunEnd, Setup, ToSupervisor};
 
 use crate::channel::Channel;
@@ -23,7 +23,6 @@ use crate::exec::{Due, ToolRun};
 use crate::ledger::Ledger;
 use crate::logs::LogBudget;
 use crate::notify::{Fold, Watch};
-use crate::rates::Rates;
 use crate::workspace::Workspace;
 use wait::Source;
 
@@ -51,6 +50,8 @@ struct Mediator {
     tool: Option<ToolRun>,
     next_cell: CellId,
     calls: Calls,
+    /// What moments of `rates` are counted from.
+    born: Instant,
     rates: Rates,
     /// The `start` record is durable and the supervisor knows.
     started: bool,
@@ -119,6 +120,7 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
         tool: None,
         next_cell: 1,
         calls: Calls::default(),
+        born: Instant::now(),
         rates: Rates::default(),
         started: false,
         condemned: None,
