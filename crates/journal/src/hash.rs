@@ -16,8 +16,9 @@ pub(crate) fn leaf_hash(line: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update([0]).chain_update(line).finalize().into()
 }
 
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+/// Lower-case hexadecimal, as digests stand in lines.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     let digit = |n: u8| DIGITS.get(usize::from(n & 15)).copied().unwrap_or('?');
     let mut text = String::with_capacity(bytes.len() * 2);

@@ -6,9 +6,11 @@
 
 mod bound;
 mod canonical;
+mod contents;
 mod dir;
 mod error;
 mod hash;
+mod newest;
 pub mod note;
 mod reader;
 pub mod record;
@@ -21,7 +23,10 @@ pub mod tree;
 mod verify;
 mod writer;
 
+pub use contents::Unread;
 pub use error::{At, JournalError, ReadError};
+pub use hash::hex;
+pub use newest::newest_time;
 pub use reader::{Line, Reader};
 pub use record::{Call, Entry, Outcome, Payload, Record, Start, Syscall};
 pub use recover::{Cut, Recovered, recover};

@@ -1,7 +1,7 @@
 //! Streaming a journal and checking it on the way, in the memory of one line.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -51,6 +51,8 @@ pub struct Reader {
     bytes: Vec<u8>,
     scratch: Vec<u8>,
     done: bool,
+    /// Done since there is no more, not since something is wrong.
+    ended: bool,
 }
 
 impl Reader {
@@ -83,6 +85,7 @@ impl Reader {
             bytes: Vec::new(),
             scratch: Vec::new(),
             done: false,
+            ended: false,
         })
     }
 
@@ -95,6 +98,7 @@ impl Reader {
         self.done = true;
         while !self.fill()? {
             if self.segment == self.last {
+                self.ended = true;
                 return Ok(None);
             }
             if self.line == 0 {
@@ -112,6 +116,24 @@ impl Reader {
         self.prev = hash;
         self.done = false;
         Ok(Some(Line { entry, bytes: &self.bytes, hash, at }))
+    }
+
+    /// Looks again after the end, or after a last line without a newline: for a journal that is being written. What
+    /// was read stays read, and lines and segments that have come since follow. After any other error there is nothing
+    /// more, as before.
+    ///
+    /// # Errors
+    /// Those of opening and listing.
+    pub fn again(&mut self) -> Result<(), ReadError> {
+        if !self.ended {
+            return Ok(());
+        }
+        let io = |file: String| move |errno| ReadError::Io { file, errno };
+        self.last = last_segment(&self.dir).map_err(io(".".to_owned()))?.unwrap_or(self.last).max(self.last);
+        let seek = self.file.seek(SeekFrom::Start(self.offset));
+        seek.map_err(|error| io(segment_name(self.segment))(errno(&error)))?;
+        (self.ended, self.done) = (false, false);
+        Ok(())
     }
 
     /// Number and hash of the last line read; zeros before the first.
@@ -160,7 +182,10 @@ impl Reader {
             .fill_buf()
             .map_err(|error| ReadError::Io { file: segment_name(self.segment), errno: errno(&error) })?;
         if more.is_empty() && read < MAX_LINE {
-            Err(ReadError::Torn { at: self.at(), offset: self.offset, bytes: read as u64 })
+            let at = self.at();
+            self.line -= 1;
+            self.ended = self.segment == self.last;
+            Err(ReadError::Torn { at, offset: self.offset, bytes: read as u64 })
         } else {
             Err(ReadError::TooLong { at: self.at() })
         }
