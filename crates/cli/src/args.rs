@@ -1,5 +1,6 @@
 //! The command line. `--help`, man pages and completions come from here.
 
+pub mod journal;
 pub mod policy;
 
 use std::path::PathBuf;
@@ -34,7 +35,7 @@ pub enum Command {
     Doctor(Doctor),
     /// Read what agents did
     #[command(subcommand)]
-    Journal(Journal),
+    Journal(journal::Journal),
     /// Write, check, compare, test and explain policies
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -101,48 +102,6 @@ pub struct Doctor {
     /// As JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// Read what agents did.
-#[derive(Debug, Subcommand)]
-pub enum Journal {
-    /// List runs, newest first
-    List {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-        /// Folder of journals
-        #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE)]
-        state: PathBuf,
-    },
-    /// Show one run's trajectory: calls, decisions, denials, enforcement, end
-    Show {
-        /// A run's id, or `last`
-        run: String,
-        /// The journal's lines as they are
-        #[arg(long)]
-        json: bool,
-        /// Show calls that repeat the one before instead of counting them
-        #[arg(long, conflicts_with = "json")]
-        all: bool,
-        /// When to use colours
-        #[arg(long, value_enum, default_value_t = Colour::Auto)]
-        color: Colour,
-        /// Folder of journals
-        #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE)]
-        state: PathBuf,
-    },
-    /// Check that a run's journal is whole and unchanged since it was written
-    Verify {
-        /// A run's id, or `last`
-        run: String,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-        /// Folder of journals
-        #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE)]
-        state: PathBuf,
-    },
 }
 
 /// When to use colours.

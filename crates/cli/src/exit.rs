@@ -12,3 +12,7 @@ pub const UNDECIDED: u8 = 18;
 pub const DENIED: u8 = 22;
 /// It is allowed if a person approves.
 pub const ASKS: u8 = 23;
+/// A recorded decision would change to a denial.
+pub const WOULD_DENY: u8 = 19;
+/// A recorded decision would change to an allowance.
+pub const WOULD_ALLOW: u8 = 24;

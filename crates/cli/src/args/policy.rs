@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Subcommand, ValueEnum, ValueHint};
 use stockade_policy::Access;
 
+use super::journal::State;
+use crate::moment::Moment;
+
 /// Write, check, compare, test and explain policies.
 #[derive(Debug, Subcommand)]
 pub enum Policy {
@@ -21,6 +24,11 @@ pub enum Policy {
     /// It runs the code that enforces: the decider of tool calls, the list that Landlock's rules are made of, the
     /// seccomp filter that is loaded. Nothing is done.
     Explain(Explain),
+    /// Put what runs have done to another policy, and tell each decision that would change
+    ///
+    /// It runs the code that enforces, on what the journals hold: the arguments, the time, and the calls before.
+    /// Nothing is done.
+    Replay(Replay),
     /// Print the policy language as a JSON Schema, or the Cedar schema
     Schema(Schema),
     /// Write a commented policy to start from
@@ -254,6 +262,56 @@ fn register(text: &str) -> Result<u64, String> {
         None => text.parse().ok(),
     };
     parsed.ok_or_else(|| "a number up to 64 bits, decimal or 0x…".to_owned())
+}
+
+/// Which change counts as a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Change {
+    /// Something that was allowed is not.
+    Deny,
+    /// Something that was not allowed is.
+    Allow,
+}
+
+/// Put what runs have done to another policy.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A call that needs an approval counts as not allowed: nobody's is assumed. A call's time is its record's. Counts of calls
+before it are those of its run, which is read from its beginning, also with --since. What the journal does not hold
+(private or erased arguments, those over a limit) is counted as not replayable.
+
+Examples:
+  stockade policy replay --policy ci-agent.new.toml
+  stockade policy replay --policy ci-agent.new.toml --since 30d --fail-on deny
+  stockade policy replay --policy strict.toml --json last
+
+Exit codes: 0 put · with --fail-on: 19 something allowed would be denied, 24 something denied would be allowed ·
+  10 the policy does not load · 15 a journal does not hold together · 2 usage")]
+pub struct Replay {
+    /// Runs, or `last` [default: all of the state folder]
+    #[arg(value_name = "RUN")]
+    pub runs: Vec<String>,
+    /// The policy that is asked
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub policy: PathBuf,
+    /// Not what was before: 2026-11-22T13:30:00Z, 2026-11-22, or how long ago: 90s, 15m, 2h, 30d
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Moment>,
+    /// What was before
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
+    /// Fail if there is such a change; may be repeated
+    #[arg(long, value_enum, value_name = "CHANGE")]
+    pub fail_on: Vec<Change>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub above: Above,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub state: State,
 }
 
 /// Print the policy language.

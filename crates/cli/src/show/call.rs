@@ -38,7 +38,7 @@ pub(super) fn call(page: &mut Page<'_>, call: &Call, outcome: Option<&Outcome>) 
 }
 
 /// Layer, rule and reason. A reason that begins with the former two, as the policy's do, says them once.
-fn why(call: &Call) -> String {
+pub(super) fn why(call: &Call) -> String {
     let said = call.reason.strip_prefix("denied by ").filter(|rest| rest.starts_with(&format!("{} (", call.layer)));
     match said {
         Some(rest) => cut(rest, 400),
@@ -56,7 +56,7 @@ fn tone(outcome: &Outcome) -> Tone {
     if outcome.status == "ok" { Tone::Plain } else { Tone::Odd }
 }
 
-fn rules(rules: &[String]) -> String {
+pub(super) fn rules(rules: &[String]) -> String {
     if rules.is_empty() {
         return "no rule".to_owned();
     }
@@ -64,7 +64,7 @@ fn rules(rules: &[String]) -> String {
 }
 
 /// Status, content in a few words, time taken.
-fn result(outcome: &Outcome) -> String {
+pub(super) fn result(outcome: &Outcome) -> String {
     let body = match &outcome.body {
         Payload::Inline(Value::Null) => String::new(),
         Payload::Inline(Value::Object(map)) if map.is_empty() => String::new(),
@@ -97,7 +97,7 @@ fn answer(body: &Value) -> String {
     }
 }
 
-fn payload(payload: &Payload, max: usize) -> String {
+pub(super) fn payload(payload: &Payload, max: usize) -> String {
     match payload {
         Payload::Inline(args) => value(args, max),
         Payload::Blob { sha256, size } => format!("({} in blobs/{}…)", bytes(*size), short(sha256)),

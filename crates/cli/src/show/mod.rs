@@ -4,6 +4,7 @@
 mod call;
 mod enforcement;
 mod header;
+mod line;
 mod page;
 mod tally;
 mod text;
@@ -15,6 +16,7 @@ use std::io::{self, IsTerminal, Write};
 use stockade_journal::{Entry, ReadError, Reader, Record};
 
 use header::header;
+pub(crate) use line::line;
 pub(crate) use page::{Page, Tone};
 use tally::Tally;
 use trajectory::Trajectory;

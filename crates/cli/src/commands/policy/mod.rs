@@ -7,6 +7,7 @@ mod diff;
 mod explain;
 mod load;
 mod new;
+mod replay;
 mod schema;
 mod seal;
 mod show;
@@ -28,6 +29,7 @@ pub fn policy(args: &Policy) -> Result<u8, Failure> {
         Policy::Diff(args) => diff::diff(args),
         Policy::Test(args) => test::test(args),
         Policy::Explain(args) => explain::explain(args),
+        Policy::Replay(args) => replay::replay(args),
         Policy::Schema(args) => schema::schema(args),
         Policy::New(args) => new::new(args),
         Policy::Seal(args) => seal::seal(args),

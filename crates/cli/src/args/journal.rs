@@ -1,0 +1,159 @@
+//! The command line of `stockade journal`.
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueHint};
+
+use super::Colour;
+use crate::moment::Moment;
+use crate::trail::{Format, Glob};
+
+/// Read what agents did.
+#[derive(Debug, Subcommand)]
+pub enum Journal {
+    /// List runs, newest first
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// Folder of journals
+        #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE)]
+        state: PathBuf,
+    },
+    /// Show one run's trajectory: calls, decisions, denials, enforcement, end
+    Show {
+        /// A run's id, or `last`
+        run: String,
+        /// The journal's lines as they are
+        #[arg(long)]
+        json: bool,
+        /// Show calls that repeat the one before instead of counting them
+        #[arg(long, conflicts_with = "json")]
+        all: bool,
+        /// When to use colours
+        #[arg(long, value_enum, default_value_t = Colour::Auto)]
+        color: Colour,
+        /// Folder of journals
+        #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE)]
+        state: PathBuf,
+    },
+    /// Check that a run's journal is whole and unchanged since it was written
+    Verify {
+        /// A run's id, or `last`
+        run: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// Folder of journals
+        #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE)]
+        state: PathBuf,
+    },
+    /// Search the records of all runs, or of some
+    Query(Query),
+    /// Show the newest records of a run, and follow it
+    Tail(Tail),
+}
+
+/// Where runs are.
+#[derive(Debug, Clone, clap::Args)]
+pub struct State {
+    /// Folder of journals
+    #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE, value_hint = ValueHint::DirPath)]
+    pub state: PathBuf,
+}
+
+/// Search records.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Every line is checked as it is read. What is wrong with one journal is told, and the others are still read.
+
+Examples:
+  stockade journal query --decision deny --since 2h
+  stockade journal query --tool 'workspace.*' --status failed
+  stockade journal query --rule exec.git --since 2026-11-22 --json
+  stockade journal query --digest 4f1c22ab --newest-first --limit 1
+
+Exit codes: 0 read · 15 a journal does not hold together · 2 usage")]
+pub struct Query {
+    /// Of these tools; * and ? stand for anything. A result belongs to the tool of its call
+    #[arg(long, value_name = "GLOB")]
+    pub tool: Option<Glob>,
+    /// Calls and system calls that were decided so
+    #[arg(long, value_name = "DECISION", value_parser = ["allow", "deny"])]
+    pub decision: Option<String>,
+    /// Calls that this rule decided
+    #[arg(long, value_name = "ID")]
+    pub rule: Option<String>,
+    /// Not before: 2026-11-22T13:30:00Z, 2026-11-22, or how long ago: 90s, 15m, 2h, 30d
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Moment>,
+    /// Before
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
+    /// Records that hold this digest, or have it as their own; 8 digits or more of its beginning
+    #[arg(long, value_name = "HEX", value_parser = digest)]
+    pub digest: Option<String>,
+    /// Results of this status
+    #[arg(long, value_name = "STATUS", value_parser = ["ok", "denied", "invalid", "failed", "limit", "unknown"])]
+    pub status: Option<String>,
+    /// Records of this kind; may be repeated
+    #[arg(long = "type", value_name = "TYPE",
+          value_parser = ["start", "call", "result", "syscall", "log", "lifecycle", "recovered"])]
+    pub kinds: Vec<String>,
+    /// Of this run, or `last`; may be repeated [default: all]
+    #[arg(long = "run", value_name = "RUN")]
+    pub runs: Vec<String>,
+    /// The newest records first
+    #[arg(long)]
+    pub newest_first: bool,
+    /// At most this many records
+    #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    /// How to print
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    pub format: Format,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub state: State,
+}
+
+/// Show the newest records, and follow.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  stockade journal tail
+  stockade journal tail -f
+  stockade journal tail -f --all --json
+
+Exit codes: 0 the run has ended, or without -f: read · 15 a journal does not hold together · 2 usage")]
+pub struct Tail {
+    /// A run's id, or `last`
+    #[arg(default_value = "last")]
+    pub run: String,
+    /// Wait for more until the run ends
+    #[arg(long, short)]
+    pub follow: bool,
+    /// All runs that have not ended; with -f also those that begin later, without end
+    #[arg(long, conflicts_with = "run")]
+    pub all: bool,
+    /// Records to begin with
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
+    pub lines: usize,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    /// How to print
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    pub format: Format,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub state: State,
+}
+
+fn digest(text: &str) -> Result<String, &'static str> {
+    let hex = (8..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if hex { Ok(text.to_ascii_lowercase()) } else { Err("8 to 64 hexadecimal digits") }
+}

@@ -1,0 +1,87 @@
+//! `stockade policy replay`: recorded attempts put to another policy.
+
+mod asked;
+mod course;
+mod report;
+mod tally;
+
+use stockade_journal::{ReadError, Reader};
+use stockade_policy::{Expect, Judge};
+
+use super::load::Loader;
+use crate::args::policy::{Change, Replay};
+use crate::exit;
+use crate::failure::Failure;
+use crate::runs::{BROKEN, broken, is_written, journal, select};
+use crate::screen::plain;
+use course::Course;
+use tally::Tally;
+
+/// Every journal is read to its end or to where it breaks; what is broken is told, and decides the exit code.
+pub(super) fn replay(args: &Replay) -> Result<u8, Failure> {
+    let loader = match Loader::new(&args.above, args.json) {
+        Ok(loader) => loader.without_tests(),
+        Err(ended) => return ended,
+    };
+    let policy = match loader.need(&args.policy, args.json) {
+        Ok(policy) => policy,
+        Err(ended) => return ended,
+    };
+    let judge = Judge::new(&policy).map_err(|error| Failure::internal(&error))?;
+    let mut tally = Tally::default();
+    let mut problems = Vec::new();
+    for run in select(&args.state.state, &args.runs)? {
+        let dir = journal(&args.state.state, &run);
+        if args.since.is_some_and(|since| stockade_journal::newest_time(&dir).is_some_and(|newest| newest < since.0)) {
+            continue;
+        }
+        let mut reader = match Reader::open(&dir) {
+            Ok(reader) => reader,
+            // No agent code ran.
+            Err(ReadError::NoSegment { .. } | ReadError::Io { errno: nix::errno::Errno::ENOENT, .. }) => continue,
+            Err(error) => {
+                problems.push((run, error));
+                continue;
+            }
+        };
+        let mut course = Course::new(&judge, &run, args.since, args.until);
+        tally.runs += 1;
+        loop {
+            match reader.read() {
+                Ok(Some(line)) => {
+                    let entry = line.entry;
+                    course.put(&reader, entry, &mut tally);
+                }
+                Ok(None) => break,
+                Err(ReadError::Torn { .. }) if is_written(&dir) => break,
+                Err(error) => {
+                    problems.push((run, error));
+                    break;
+                }
+            }
+        }
+    }
+    if args.json {
+        report::json(&args.policy, &policy, &tally, &problems)?;
+    } else {
+        report::text(&policy, &tally)?;
+    }
+    for (run, error) in &problems {
+        crate::say::say(&format!("stockade: run {}: {}", plain(run), broken(error).message));
+    }
+    Ok(match () {
+        () if !problems.is_empty() => BROKEN,
+        () if args.fail_on.contains(&Change::Allow) && tally.allowed > 0 => exit::WOULD_ALLOW,
+        () if args.fail_on.contains(&Change::Deny) && tally.denied > 0 => exit::WOULD_DENY,
+        () => 0,
+    })
+}
+
+/// What is decided, in words.
+fn word(expect: Expect) -> &'static str {
+    match expect {
+        Expect::Allow => "allowed",
+        Expect::Ask => "needs an approval",
+        Expect::Deny => "denied",
+    }
+}

@@ -1,0 +1,100 @@
+//! The runs of a state folder.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use stockade_journal::ReadError;
+
+use crate::failure::Failure;
+use crate::screen::plain;
+
+/// Exit code of a journal that is not what was written.
+pub const BROKEN: u8 = 15;
+
+/// Ids of the runs, oldest first: they begin with the time.
+///
+/// # Errors
+/// If the folder cannot be listed. One that is not there has no runs.
+pub fn runs(state: &Path) -> Result<Vec<String>, Failure> {
+    let dir = state.join("runs");
+    let entries = match std::fs::read_dir(&dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|e| Failure::file("list", &dir, &e))?,
+    };
+    let mut names: Vec<_> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// The id of a run that is there; `last` is the newest.
+///
+/// # Errors
+/// If there is none of that name.
+pub fn find(state: &Path, run: &str) -> Result<String, Failure> {
+    let known = runs(state)?;
+    let name = if run == "last" { known.last() } else { known.iter().find(|name| *name == run) };
+    name.cloned().ok_or_else(|| Failure {
+        code: 2,
+        message: format!("no run {:?} in {}; see stockade journal list", plain(run), state.display()),
+    })
+}
+
+/// The runs that are named, each once and oldest first; all if none is.
+///
+/// # Errors
+/// As [`runs`] and [`find`].
+pub fn select(state: &Path, named: &[String]) -> Result<Vec<String>, Failure> {
+    if named.is_empty() {
+        return runs(state);
+    }
+    let mut found = named.iter().map(|run| find(state, run)).collect::<Result<Vec<_>, _>>()?;
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// Where a run's journal is.
+#[must_use]
+pub fn journal(state: &Path, run: &str) -> PathBuf {
+    state.join("runs").join(run).join("journal")
+}
+
+/// A journal that cannot be read on, of a command that reads one.
+#[must_use]
+pub fn broken(error: &ReadError) -> Failure {
+    Failure { code: BROKEN, message: format!("journal: {}", plain(&error.to_string())) }
+}
+
+/// Whether some process holds the lock of the journal in `dir`, as its writer does. The kernel is asked by its list
+/// (proc_locks(5)) and not by taking the lock, which would keep a writer out that begins just now. The device's number
+/// is not compared: on btrfs and overlayfs it is not the one that stat(2) gives.
+#[must_use]
+pub fn is_written(dir: &Path) -> bool {
+    let (Ok(stat), Ok(locks)) = (std::fs::metadata(dir), std::fs::read_to_string("/proc/locks")) else { return false };
+    let inode = format!(":{}", stat.ino());
+    locks.lines().any(|line| {
+        let mut words = line.split_ascii_whitespace();
+        // 1: FLOCK ADVISORY WRITE 4711 08:01:1234 0 EOF, and a second word `->` if it is only waited for.
+        words.nth(1) == Some("FLOCK")
+            && words.nth(1) == Some("WRITE")
+            && words.nth(1).is_some_and(|at| at.ends_with(&inode))
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use stockade_journal::Writer;
+
+    #[test]
+    fn a_writer_is_seen_while_it_lives() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!is_written(dir.path()));
+        let writer = Writer::create(std::fs::File::open(dir.path()).unwrap().into()).unwrap();
+        assert!(is_written(dir.path()));
+        drop(writer);
+        assert!(!is_written(dir.path()));
+    }
+}
