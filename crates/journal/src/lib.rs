@@ -18,6 +18,7 @@ mod recover;
 mod references;
 mod room;
 mod store;
+pub mod tiles;
 mod time;
 pub mod tree;
 mod verify;
