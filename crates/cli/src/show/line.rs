@@ -43,7 +43,7 @@ pub(crate) fn line(page: &mut Page<'_>, run: Option<&str>, entry: &Entry, under:
             let tone = if outcome.status == "ok" { Tone::Plain } else { Tone::Odd };
             column(page, tone, "result");
             match under {
-                Some(call) => page.bold(&cut(&call.tool, 40)).text(&format!(" of {}: ", call.seq)),
+                Some(under) => page.bold(&cut(&under.call.tool, 40)).text(&format!(" of {}: ", under.seq)),
                 None => page.text(&format!("of call id {}: ", outcome.id)),
             };
             page.put(tone, &result(outcome));
@@ -53,7 +53,7 @@ pub(crate) fn line(page: &mut Page<'_>, run: Option<&str>, entry: &Entry, under:
             page.text("syscall ").bold(&cut(&record.name, 40));
             let repeated =
                 if record.repeated > 0 { format!(", and {} before", record.repeated) } else { String::new() };
-            let during = under.map_or(String::new(), |call| format!(", during {}", cut(&call.tool, 40)));
+            let during = under.map_or(String::new(), |under| format!(", during {}", cut(&under.call.tool, 40)));
             page.text(&format!("({}) {}{during}{repeated}", cut(&record.args.join(", "), 80), cut(&record.errno, 20)));
         }
         Record::Log { level, message, dropped } => {

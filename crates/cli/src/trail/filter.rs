@@ -55,7 +55,7 @@ impl Filter {
         let (decision, rules) = match (record, under) {
             (Record::Call(call), _) => (&call.decision, call.rules.as_slice()),
             (Record::Syscall(syscall), _) => (&syscall.verdict, [].as_slice()),
-            (Record::Result(_), Some(call)) if self.status.is_some() || !self.kinds.is_empty() => {
+            (Record::Result(_), Some(Under { call, .. })) if self.status.is_some() || !self.kinds.is_empty() => {
                 (&call.decision, call.rules.as_slice())
             }
             _ => return false,
@@ -68,7 +68,7 @@ impl Filter {
 fn tool<'a>(record: &'a Record, under: Option<&'a Under>) -> Option<&'a str> {
     match record {
         Record::Call(call) => Some(&call.tool),
-        _ => under.map(|call| call.tool.as_str()),
+        _ => under.map(|under| under.call.tool.as_str()),
     }
 }
 

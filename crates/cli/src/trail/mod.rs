@@ -2,10 +2,13 @@
 
 mod filter;
 mod glob;
+pub mod ocsf;
+pub mod otlp;
 mod printer;
 mod scene;
+pub mod told;
 
 pub use filter::{Filter, kind};
 pub use glob::Glob;
-pub use printer::{Format, Printer};
+pub use printer::{Format, Printer, host};
 pub use scene::{Scene, Under};

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 use stockade_journal::{Line, hex};
 
-use super::{Scene, Under};
+use super::{Scene, Under, ocsf, otlp};
 use crate::screen;
 use crate::show::{self, Page, Style};
 
@@ -16,6 +16,10 @@ pub enum Format {
     Text,
     /// The record with its run and hash, as JSON
     Json,
+    /// An event of OCSF 1.8, as JSON
+    Ocsf,
+    /// A request to export an OpenTelemetry log record (OTLP), as JSON
+    Otlp,
 }
 
 /// Prints records one after the other.
@@ -27,6 +31,8 @@ pub struct Printer<W: Write> {
     terminal: bool,
     /// Whether lines for people say which run they are of.
     named: bool,
+    /// This machine's name.
+    host: String,
 }
 
 impl Printer<io::BufWriter<io::StdoutLock<'static>>> {
@@ -35,14 +41,28 @@ impl Printer<io::BufWriter<io::StdoutLock<'static>>> {
     pub fn stdout(format: Format, named: bool) -> Self {
         let stdout = io::stdout();
         let terminal = stdout.is_terminal();
-        Self { out: io::BufWriter::new(stdout.lock()), format, style: Style::of_stdout(), terminal, named }
+        Self {
+            out: io::BufWriter::new(stdout.lock()),
+            format,
+            style: Style::of_stdout(),
+            terminal,
+            named,
+            host: host(),
+        }
     }
 }
 
 impl<W: Write> Printer<W> {
     /// The same, into something else.
     pub fn to<V: Write>(&self, out: V) -> Printer<V> {
-        Printer { out, format: self.format, style: self.style, terminal: self.terminal, named: self.named }
+        Printer {
+            out,
+            format: self.format,
+            style: self.style,
+            terminal: self.terminal,
+            named: self.named,
+            host: self.host.clone(),
+        }
     }
 
     /// What it prints to.
@@ -66,6 +86,14 @@ impl<W: Write> Printer<W> {
                 let run = serde_json::Value::from(scene.run.as_str());
                 self.json(&format!("{{\"run\":{run},\"hash\":\"{hash}\",\"record\":{record}}}"))
             }
+            Format::Ocsf => {
+                let event = ocsf::ocsf(scene, &line.entry, &hex(&line.hash), under, &self.host);
+                self.json(&event.to_string())
+            }
+            Format::Otlp => {
+                let record = otlp::record(scene, &line.entry, &hex(&line.hash), under);
+                self.json(&otlp::request(vec![record], &self.host).to_string())
+            }
         }
     }
 
@@ -82,5 +110,15 @@ impl<W: Write> Printer<W> {
             true => writeln!(self.out, "{}", screen::json(text)),
             false => writeln!(self.out, "{text}"),
         }
+    }
+}
+
+/// This machine's name.
+#[must_use]
+pub fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "unknown".to_owned(),
+        name => name.to_owned(),
     }
 }

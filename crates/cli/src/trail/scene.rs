@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use stockade_journal::{Entry, Record, Start};
+use stockade_journal::{Call, Entry, Record, Start};
 
 /// Calls without a result that are remembered. A shim has one at a time; a crash may leave more.
 const OPEN: usize = 64;
@@ -19,18 +19,12 @@ pub struct Scene {
 }
 
 /// The call that another record belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Under {
-    /// The agent's call id.
-    pub id: u64,
     /// Number of its record.
     pub seq: u64,
-    /// The tool.
-    pub tool: String,
-    /// `allow` or `deny`.
-    pub decision: String,
-    /// Ids of the rules that decided.
-    pub rules: Vec<String>,
+    /// The call.
+    pub call: Call,
 }
 
 impl Scene {
@@ -49,21 +43,15 @@ impl Scene {
                 if self.open.len() == OPEN {
                     self.open.pop_front();
                 }
-                self.open.push_back(Under {
-                    id: call.id,
-                    seq: entry.seq,
-                    tool: call.tool.clone(),
-                    decision: call.decision.clone(),
-                    rules: call.rules.clone(),
-                });
+                self.open.push_back(Under { seq: entry.seq, call: call.clone() });
             }
             Record::Result(outcome) => {
-                let at = self.open.iter().rposition(|call| call.id == outcome.id)?;
+                let at = self.open.iter().rposition(|open| open.call.id == outcome.id)?;
                 return self.open.remove(at);
             }
             Record::Syscall(syscall) => {
                 let id = syscall.call?;
-                return self.open.iter().rev().find(|call| call.id == id).cloned();
+                return self.open.iter().rev().find(|open| open.call.id == id).cloned();
             }
             Record::Lifecycle { event, .. } => self.ended = matches!(event.as_str(), "exit" | "reclaimed"),
             Record::Log { .. } | Record::Recovered { .. } => {}
