@@ -2,7 +2,9 @@
 
 pub mod args;
 pub mod atomic;
+pub mod bundle;
 pub mod commands;
+pub mod evidence;
 pub mod exit;
 pub mod failure;
 pub mod moment;

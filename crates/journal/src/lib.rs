@@ -32,7 +32,7 @@ pub use reader::{Line, Reader};
 pub use record::{Call, Entry, Outcome, Payload, Record, Start, Syscall};
 pub use recover::{Cut, Recovered, recover};
 pub use time::{format_time, parse_time};
-pub use verify::{Verified, verify, verify_to};
+pub use verify::{Verified, verify, verify_each, verify_to};
 pub use writer::{Options, Receipt, Writer};
 
 /// Format that this crate writes, in the `start` record; readers refuse what they do not know.

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::dir::{BLOBS, open_dir, open_file};
 use crate::error::{At, ReadError};
 use crate::hash::{hex, is_digest};
-use crate::reader::Reader;
+use crate::reader::{Line, Reader};
 use crate::references::{Reference, references};
 
 /// Blobs that are remembered as checked; more than these may be hashed more than once.
@@ -34,16 +34,21 @@ pub struct Verified {
 
 /// Checks every line of the journal in the directory `path`, and every blob that a line names.
 pub fn verify(path: &Path) -> Result<Verified, ReadError> {
-    run(path, None)
+    run(path, None, |_| {})
+}
+
+/// [`verify`], and shows each line as it is checked, before its blobs are: what a tree over the lines is made of.
+pub fn verify_each(path: &Path, each: impl FnMut(&Line<'_>)) -> Result<Verified, ReadError> {
+    run(path, None, each)
 }
 
 /// [`verify`], and that the record `seq` has the hash `head` (hex), as someone saw it earlier. This
 /// is what finds a journal that was cut, or whose last line was changed.
 pub fn verify_to(path: &Path, seq: u64, head: &str) -> Result<Verified, ReadError> {
-    run(path, Some((seq, head)))
+    run(path, Some((seq, head)), |_| {})
 }
 
-fn run(path: &Path, seen: Option<(u64, &str)>) -> Result<Verified, ReadError> {
+fn run(path: &Path, seen: Option<(u64, &str)>, mut each: impl FnMut(&Line<'_>)) -> Result<Verified, ReadError> {
     let mut reader = Reader::open(path)?;
     // Made before the first segment, so there is nothing to wait for.
     let dir = open_dir(reader.dir(), BLOBS).ok();
@@ -56,6 +61,7 @@ fn run(path: &Path, seen: Option<(u64, &str)>) -> Result<Verified, ReadError> {
             let expected = head.chars().take(64).collect();
             return Err(ReadError::Head { at: line.at, expected, found: hex(&line.hash) });
         }
+        each(&line);
         for reference in references(&line.entry.record) {
             blobs.check(line.at, reference)?;
         }

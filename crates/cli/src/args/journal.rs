@@ -27,6 +27,9 @@ pub enum Journal {
         /// The journal's lines as they are
         #[arg(long)]
         json: bool,
+        /// As events of another schema, a line each
+        #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text, conflicts_with = "json")]
+        format: Format,
         /// Show calls that repeat the one before instead of counting them
         #[arg(long, conflicts_with = "json")]
         all: bool,
@@ -37,17 +40,10 @@ pub enum Journal {
         #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE)]
         state: PathBuf,
     },
-    /// Check that a run's journal is whole and unchanged since it was written
-    Verify {
-        /// A run's id, or `last`
-        run: String,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-        /// Folder of journals
-        #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE)]
-        state: PathBuf,
-    },
+    /// Check that a run's journal is whole, unchanged, and what the host's key signed
+    Verify(Verify),
+    /// Write a run's evidence into one file, for another machine
+    Export(Export),
     /// Search the records of all runs, or of some
     Query(Query),
     /// Show the newest records of a run, and follow it
@@ -60,6 +56,60 @@ pub struct State {
     /// Folder of journals
     #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE, value_hint = ValueHint::DirPath)]
     pub state: PathBuf,
+}
+
+/// Check a journal.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Without --key everything is checked but who wrote it: whoever may write the files may write them all anew. The key must
+come from elsewhere: `stockade notary key` prints it on the host, on the day it begins. A later key is believed if the
+one before it named it.
+
+Examples:
+  stockade journal verify last
+  stockade journal verify --key host.vkey r-20261122t151500217-269ff896
+  stockade journal verify --key host.vkey evidence.tar
+
+Exit codes: 0 whole · 15 it is not, or not what the key signed · 2 usage")]
+pub struct Verify {
+    /// A run's id, `last`, or a bundle that `journal export` made (a name with a dot or a slash)
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub run: String,
+    /// The host's verifier key (C2SP signed-note: NAME+ID+BASE64), or the file it is in
+    #[arg(long, value_name = "VKEY|FILE", value_hint = ValueHint::FilePath)]
+    pub key: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub state: State,
+}
+
+/// Write evidence into one file.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A tar file: manifest.json with the digest of each other file; the journal with its blobs; the signed head; the last
+checkpoints of the notary's epochs; component, policy bundle and launch settings as far as the state folder has them.
+The same run gives the same bytes. `stockade journal verify FILE` checks it on any machine.
+
+Examples:
+  stockade journal export last
+  stockade journal export r-20261122t151500217-269ff896 -o /srv/evidence/case-17.tar
+
+Exit codes: 0 written · 1 it cannot be written, or is there already · 2 no such run, it still lives, or usage")]
+pub struct Export {
+    /// A run's id, or `last`
+    pub run: String,
+    /// File to write, which must not exist [default: RUN.tar]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Also what was recorded as private; without it the bundle has only its salted digests
+    #[arg(long)]
+    pub with_private: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub state: State,
 }
 
 /// Search records.

@@ -2,6 +2,8 @@
 //! writer makes here.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod bundle;
+mod ocsf;
 mod query;
 mod replay;
 mod tail;

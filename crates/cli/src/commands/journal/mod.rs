@@ -1,20 +1,23 @@
 //! `stockade journal …`.
 
+mod export;
 mod list;
 mod query;
 mod spool;
 mod tail;
+mod verify;
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use stockade_journal::{Reader, verify};
+use stockade_journal::Reader;
 
 use crate::args::Colour;
 use crate::args::journal::Journal;
 use crate::failure::Failure;
 use crate::runs::{self, broken};
 use crate::show::{ShowError, Style, json_to_stdout, render};
+use crate::trail::{Format, Printer, Scene};
 
 /// Reads what agents did.
 ///
@@ -23,8 +26,10 @@ use crate::show::{ShowError, Style, json_to_stdout, render};
 pub fn journal(args: &Journal) -> Result<u8, Failure> {
     match args {
         Journal::List { json, state } => list::list(state, *json),
-        Journal::Show { run, json, all, color, state } => show(&find(state, run)?, *json, *all, *color),
-        Journal::Verify { run, json, state } => check(&find(state, run)?, *json),
+        Journal::Show { run, format, state, .. } if *format != Format::Text => events(state, run, *format),
+        Journal::Show { run, json, all, color, state, .. } => show(&find(state, run)?, *json, *all, *color),
+        Journal::Verify(args) => verify::verify(args),
+        Journal::Export(args) => export::export(args),
         Journal::Query(args) => query::query(args),
         Journal::Tail(args) => tail::tail(args),
     }
@@ -51,20 +56,27 @@ fn show(dir: &Path, json: bool, all: bool, colour: Colour) -> Result<u8, Failure
     }
 }
 
-fn check(dir: &Path, json: bool) -> Result<u8, Failure> {
-    let verified = verify(dir).map_err(|error| broken(&error))?;
-    let mut out = io::stdout().lock();
-    if json {
-        let report = serde_json::json!({"ok": true, "records": verified.records, "head": verified.head, "segments": verified.segments});
-        writeln!(out, "{report}")?;
-    } else {
-        writeln!(
-            out,
-            "whole: {} records in {} segment(s), head {}",
-            verified.records, verified.segments, verified.head
-        )?;
+/// A run's records as `query` prints them.
+fn events(state: &Path, run: &str, format: Format) -> Result<u8, Failure> {
+    let run = runs::find(state, run)?;
+    let mut reader = Reader::open(&runs::journal(state, &run)).map_err(|error| broken(&error))?;
+    let (mut scene, mut printer) = (Scene::new(&run), Printer::stdout(format, false));
+    loop {
+        match reader.read() {
+            Ok(Some(line)) => {
+                let under = scene.read(&line.entry);
+                printer.print(&scene, &line, under.as_ref())?;
+            }
+            Ok(None) => {
+                printer.flush()?;
+                return Ok(0);
+            }
+            Err(error) => {
+                printer.flush()?;
+                return Err(broken(&error));
+            }
+        }
     }
-    Ok(0)
 }
 
 fn find(state: &Path, run: &str) -> Result<PathBuf, Failure> {

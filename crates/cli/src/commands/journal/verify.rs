@@ -1,0 +1,141 @@
+//! `stockade journal verify`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use stockade_journal::hex;
+use stockade_journal::note::VerifierKey;
+
+use crate::args::journal::Verify;
+use crate::bundle::{BundleError, Unpacked, unpack};
+use crate::evidence::{Evidence, Found};
+use crate::failure::Failure;
+use crate::runs::{BROKEN, find, journal};
+use crate::screen::plain;
+
+/// Longest file with a key that is read, in bytes.
+const KEY: u64 = 4096;
+
+/// Checks a run's journal, or a bundle's.
+pub(super) fn verify(args: &Verify) -> Result<u8, Failure> {
+    let key = args.key.as_deref().map(key).transpose()?;
+    let bundle = open(&args.run)?;
+    let evidence = match &bundle {
+        Some(bundle) => Evidence {
+            run: bundle.manifest.run.clone(),
+            journal: bundle.path().join("journal"),
+            checkpoint: bundle.file("checkpoint"),
+            epochs: bundle.path().join("notary/epochs"),
+        },
+        None => of_run(&args.state.state, &find(&args.state.state, &args.run)?),
+    };
+    match evidence.check(key.as_ref()) {
+        Ok(found) if args.json => report(&evidence, &found),
+        Ok(found) => told(&found, bundle.as_ref()),
+        Err(error) if args.json => {
+            writeln!(io::stdout().lock(), "{}", json!({"ok": false, "run": evidence.run, "error": error.to_string()}))?;
+            Ok(BROKEN)
+        }
+        Err(error) => Err(Failure { code: BROKEN, message: plain(&error.to_string()) }),
+    }
+}
+
+/// Where a run's evidence is in a state folder.
+pub(super) fn of_run(state: &Path, run: &str) -> Evidence {
+    let checkpoint = state.join("runs").join(run).join("checkpoint");
+    Evidence {
+        run: run.to_owned(),
+        journal: journal(state, run),
+        checkpoint: checkpoint.exists().then_some(checkpoint),
+        epochs: state.join("notary/epochs"),
+    }
+}
+
+/// A bundle, if a file is named and no run: a run's id has neither dot nor slash.
+fn open(named: &str) -> Result<Option<Unpacked>, Failure> {
+    if !named.contains(['.', '/']) {
+        return Ok(None);
+    }
+    let refused = |error: BundleError| Failure { code: BROKEN, message: plain(&format!("{named}: {error}")) };
+    unpack(Path::new(named), None).map(Some).map_err(refused)
+}
+
+/// A verifier key, or the file it is in.
+fn key(given: &str) -> Result<VerifierKey, Failure> {
+    let text = match given.parse::<VerifierKey>() {
+        Ok(key) => return Ok(key),
+        Err(error) if given.contains('+') && !Path::new(given).exists() => {
+            return Err(Failure::usage(format!("--key: {error}")));
+        }
+        Err(_) => read(&PathBuf::from(given))?,
+    };
+    text.trim().parse().map_err(|error| Failure::usage(format!("--key: {}: {error}", plain(given))))
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    use std::io::Read;
+    let mut text = String::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(KEY).read_to_string(&mut text));
+    match read {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Failure::usage(plain(&format!("--key: {}: {error}", path.display())))),
+    }
+}
+
+fn report(evidence: &Evidence, found: &Found) -> Result<u8, Failure> {
+    let signed = found.signed.as_ref().map(|signed| {
+        json!({
+            "origin": signed.checkpoint.origin,
+            "size": signed.checkpoint.size,
+            "root": hex(&signed.checkpoint.root),
+            "key": signed.by.as_ref().map(VerifierKey::label),
+            "epochs": signed.epochs,
+        })
+    });
+    let after = found.signed.as_ref().map(|signed| found.verified.records - signed.checkpoint.size);
+    let report = json!({
+        "ok": true,
+        "run": evidence.run,
+        "records": found.verified.records,
+        "head": found.verified.head,
+        "root": hex(&found.root),
+        "segments": found.verified.segments,
+        "blobs": found.verified.blobs,
+        "signed": signed,
+        "after_signed": after,
+        "authenticated": found.signed.as_ref().is_some_and(|signed| signed.by.is_some()),
+    });
+    writeln!(io::stdout().lock(), "{report}")?;
+    Ok(0)
+}
+
+fn told(found: &Found, bundle: Option<&Unpacked>) -> Result<u8, Failure> {
+    let mut out = io::stdout().lock();
+    let verified = &found.verified;
+    writeln!(out, "whole: {} records in {} segment(s), head {}", verified.records, verified.segments, verified.head)?;
+    if let Some(signed) = &found.signed {
+        let (origin, size) = (plain(&signed.checkpoint.origin), signed.checkpoint.size);
+        match &signed.by {
+            Some(key) if signed.epochs == 0 => writeln!(out, "signed: {size} records of {origin}, by {}", key.label())?,
+            Some(key) => writeln!(
+                out,
+                "signed: {size} records of {origin}, by {}, {} epoch(s) after the key given",
+                key.label(),
+                signed.epochs
+            )?,
+            None => writeln!(out, "agrees with the head of {size} records of {origin}; who signed it was not asked")?,
+        }
+        match verified.records - size {
+            0 => {}
+            more => writeln!(out, "{more} record(s) after the last signed head: nobody vouches for them")?,
+        }
+    }
+    if found.signed.as_ref().is_none_or(|signed| signed.by.is_none()) {
+        writeln!(out, "nothing was authenticated: that takes the host's key (--key)")?;
+    }
+    for absent in bundle.map(|bundle| bundle.manifest.absent.as_slice()).unwrap_or_default() {
+        writeln!(out, "not in the bundle: {}", plain(absent))?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,255 @@
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
+
+use serde_json::{Value, json};
+use stockade_journal::note::{Checkpoint, SigningKey};
+use stockade_journal::tree::Frontier;
+use stockade_journal::{Reader, Record};
+
+use crate::{Place, call, errors, exit, inline, result, text};
+
+const HOST: &str = "stockade.example";
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_seed(HOST, &[seed; 32]).unwrap()
+}
+
+/// A run with a blob, and its head signed by `key`.
+fn place(signer: &SigningKey) -> Place {
+    let place = Place::new();
+    let mut writer = place.begin("r-1", "wasm");
+    let long = writer.payload(json!("x".repeat(20_000))).unwrap();
+    writer.append(call(1, "workspace.write", long, None)).unwrap();
+    writer.append(result(1, "ok")).unwrap();
+    writer.append(call(2, "clock", inline(json!({})), Some("policy"))).unwrap();
+    writer.append(exit()).unwrap();
+    drop(writer);
+    sign(&place, "r-1", signer, u64::MAX);
+    fs::write(place.path().join("runs/r-1/launch.json"), "{}\n").unwrap();
+    place
+}
+
+/// Signs the first `most` records.
+fn sign(place: &Place, run: &str, signer: &SigningKey, most: u64) {
+    let mut reader = Reader::open(&place.journal(run)).unwrap();
+    let mut tree = Frontier::new();
+    while let Some(line) = reader.read().unwrap() {
+        if tree.size() < most {
+            tree.push(line.hash).unwrap();
+        }
+    }
+    let origin = format!("{HOST}/run/{run}");
+    let head = Checkpoint { origin, size: tree.size(), root: tree.root(), extensions: Vec::new() };
+    fs::write(place.path().join("runs").join(run).join("checkpoint"), head.sign(signer).unwrap().to_string()).unwrap();
+}
+
+fn verify(place: &Place, what: &str, key: &SigningKey) -> Output {
+    place.stockade(&["journal", "verify", what, "--key", &key.verifier().to_string()])
+}
+
+fn refused(output: &Output, words: &str) {
+    assert_eq!(output.status.code(), Some(15), "{}{}", text(output), errors(output));
+    assert!(errors(output).contains(words), "{} without {words}", errors(output));
+}
+
+/// Changes record 2 and chains all that follow anew: by itself the journal holds together.
+fn rewrite(place: &Place, run: &str) {
+    let entries: Vec<_> = Reader::open(&place.journal(run)).unwrap().map(Result::unwrap).collect();
+    fs::remove_dir_all(place.journal(run)).unwrap();
+    let mut writer = place.begin(run, "wasm");
+    for entry in entries.into_iter().skip(1) {
+        let record = match entry.record {
+            Record::Call(call) => {
+                Record::Call(stockade_journal::Call { tool: "clock".into(), args: inline(json!({})), ..call })
+            }
+            other => other,
+        };
+        writer.append(record).unwrap();
+    }
+}
+
+#[test]
+fn a_signed_journal_is_authenticated_by_its_key_alone() {
+    let place = place(&key(1));
+    let output = verify(&place, "last", &key(1));
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    assert!(text(&output).contains("signed: 5 records of stockade.example/run/r-1, by stockade.example+"));
+    refused(&verify(&place, "last", &key(2)), "checkpoint:");
+    let open = place.stockade(&["journal", "verify", "last"]);
+    assert_eq!(open.status.code(), Some(0));
+    assert!(text(&open).contains("nothing was authenticated"), "{}", text(&open));
+    let file = place.path().join("host.vkey");
+    fs::write(&file, format!("{}\n", key(1).verifier())).unwrap();
+    let output = place.stockade(&["journal", "verify", "r-1", "--json", "--key", file.to_str().unwrap()]);
+    let report: Value = serde_json::from_str(&text(&output)).unwrap();
+    assert_eq!(
+        (&report["authenticated"], &report["signed"]["size"], &report["after_signed"]),
+        (&json!(true), &json!(5), &json!(0))
+    );
+    let nonsense = place.stockade(&["journal", "verify", "r-1", "--key", "nonsense"]);
+    assert_eq!(nonsense.status.code(), Some(2));
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let one = place(&key(1));
+    rewrite(&one, "r-1");
+    refused(&verify(&one, "r-1", &key(1)), "the first 5 records have the root");
+
+    let cut = place(&key(1));
+    let segment = cut.journal("r-1").join("00000001.jsonl");
+    let lines = fs::read_to_string(&segment).unwrap();
+    fs::write(&segment, lines.split_inclusive('\n').take(3).collect::<String>()).unwrap();
+    refused(&verify(&cut, "r-1", &key(1)), "rollback: 3 records, but 5 were signed");
+
+    let bare = place(&key(1));
+    fs::remove_file(bare.path().join("runs/r-1/checkpoint")).unwrap();
+    refused(&verify(&bare, "r-1", &key(1)), "there is no signed head");
+
+    let spliced = place(&key(1));
+    let mut other = spliced.begin("r-2", "wasm");
+    other.append(exit()).unwrap();
+    drop(other);
+    sign(&spliced, "r-2", &key(1), u64::MAX);
+    fs::copy(spliced.path().join("runs/r-2/checkpoint"), spliced.path().join("runs/r-1/checkpoint")).unwrap();
+    refused(&verify(&spliced, "r-1", &key(1)), "the checkpoint is of \"stockade.example/run/r-2\"");
+    fs::remove_dir_all(spliced.journal("r-1")).unwrap();
+    fs::rename(spliced.journal("r-2"), spliced.journal("r-1")).unwrap();
+    sign(&spliced, "r-1", &key(1), u64::MAX);
+    refused(&verify(&spliced, "r-1", &key(1)), "the journal is of run \"r-2\", not of \"r-1\"");
+}
+
+#[test]
+fn records_after_the_signed_head_are_counted() {
+    let place = place(&key(1));
+    sign(&place, "r-1", &key(1), 3);
+    let output = verify(&place, "r-1", &key(1));
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    assert!(text(&output).contains("2 record(s) after the last signed head"), "{}", text(&output));
+}
+
+#[test]
+fn a_later_key_is_believed_if_the_one_before_named_it() {
+    let place = place(&key(3));
+    let epochs = place.path().join("notary/epochs");
+    fs::create_dir_all(&epochs).unwrap();
+    for (number, (old, new)) in [(1, 2), (2, 3)].into_iter().enumerate() {
+        let extensions = vec![format!("next-key {}", key(new).verifier())];
+        let last = Checkpoint { origin: HOST.to_owned(), size: 7, root: [7; 32], extensions };
+        fs::write(epochs.join(format!("{number:06}")), last.sign(&key(old)).unwrap().to_string()).unwrap();
+    }
+    for (from, followed) in [(1, "2 epoch(s) after"), (2, "1 epoch(s) after"), (3, "by stockade.example+")] {
+        let output = verify(&place, "r-1", &key(from));
+        assert_eq!(output.status.code(), Some(0), "{from}: {}", errors(&output));
+        assert!(text(&output).contains(followed), "{}", text(&output));
+    }
+    fs::remove_file(epochs.join("000000")).unwrap();
+    refused(&verify(&place, "r-1", &key(1)), "checkpoint:");
+}
+
+fn export(place: &Place, name: &str) -> PathBuf {
+    let to = place.path().join(name);
+    let output = place.stockade(&["journal", "export", "r-1", "-o", to.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    to
+}
+
+#[test]
+fn a_bundle_is_verified_without_the_state_folder() {
+    let place = place(&key(1));
+    let (one, two) = (export(&place, "one.tar"), export(&place, "two.tar"));
+    assert_eq!(fs::read(&one).unwrap(), fs::read(&two).unwrap(), "the same run gives the same bytes");
+    fs::remove_dir_all(place.path().join("runs")).unwrap();
+    let output = verify(&place, one.to_str().unwrap(), &key(1));
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    assert!(text(&output).contains("signed: 5 records"), "{}", text(&output));
+    assert!(text(&output).contains("not in the bundle: the component"), "{}", text(&output));
+    refused(&verify(&place, one.to_str().unwrap(), &key(2)), "checkpoint:");
+    let again = place.stockade(&["journal", "export", "r-1", "-o", one.to_str().unwrap()]);
+    assert_eq!(again.status.code(), Some(2), "there is no such run any more");
+}
+
+/// Every byte of a bundle but those that tar leaves free is held against something.
+#[test]
+fn no_changed_bundle_passes() {
+    let place = place(&key(1));
+    let bundle = export(&place, "one.tar");
+    let whole = fs::read(&bundle).unwrap();
+    let changed = place.path().join("changed.tar");
+    let vkey: stockade_journal::note::VerifierKey = key(1).verifier().clone();
+    let passes = |bytes: &[u8]| {
+        fs::write(&changed, bytes).unwrap();
+        stockade_cli::bundle::unpack(&changed, Some(place.path())).is_ok_and(|unpacked| {
+            let evidence = stockade_cli::evidence::Evidence {
+                run: unpacked.manifest.run.clone(),
+                journal: unpacked.path().join("journal"),
+                checkpoint: unpacked.file("checkpoint"),
+                epochs: unpacked.path().join("notary/epochs"),
+            };
+            evidence.check(Some(&vkey)).is_ok()
+        })
+    };
+    assert!(passes(&whole));
+    for at in (0..whole.len()).step_by(97).chain(0..2048) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        // An absent file is told in words that nothing else says: words of the bundle's maker.
+        let free =
+            whole[..at].windows(8).any(|w| w == b"\"absent\"") && !whole[..at].windows(7).any(|w| w == b"\"files\"");
+        assert!(free || !passes(&bytes), "a bit of byte {at}");
+        if at % 1013 == 0 {
+            assert!(!passes(&whole[..at]), "cut at {at}");
+        }
+    }
+    assert!(!passes(&[whole.as_slice(), b"\0"].concat()));
+    assert!(!passes(&[whole.as_slice(), whole.as_slice()].concat()));
+    // Nothing of a refused bundle is left.
+    let left: Vec<_> =
+        fs::read_dir(place.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(!left.iter().any(|name| name.starts_with("stockade-bundle-")), "{left:?}");
+}
+
+#[test]
+fn names_that_lead_outside_and_other_kinds_of_file_are_refused() {
+    let place = Place::new();
+    let attempt = |names: &[(&str, tar::EntryType)], manifest: Value| {
+        let path = place.path().join("hostile.tar");
+        let mut builder = tar::Builder::new(fs::File::create(&path).unwrap());
+        let text = serde_json::to_string_pretty(&manifest).unwrap() + "\n";
+        let all = std::iter::once(("manifest.json", tar::EntryType::Regular, text.as_bytes()));
+        for (name, kind, data) in all.chain(names.iter().map(|(name, kind)| (*name, *kind, b"".as_slice()))) {
+            let mut header = tar::Header::new_ustar();
+            header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_entry_type(kind);
+            header.set_mode(0o600);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
+            header.set_size(data.len() as u64);
+            header.set_cksum();
+            builder.append(&header, data).unwrap();
+        }
+        builder.finish().unwrap();
+        stockade_cli::bundle::unpack(&path, Some(place.path())).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let manifest = |names: &[&str]| {
+        let sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let files: Vec<_> = names.iter().map(|name| json!({"name": name, "size": 0, "sha256": sha256})).collect();
+        json!({"format": 1, "journal_version": 2, "run": "r-1", "absent": [], "files": files})
+    };
+    // The order of keys is the writer's.
+    let ordered = |value: &Value| value.clone();
+    let regular = tar::EntryType::Regular;
+    for name in
+        ["../x", "/etc/passwd", "journal/../../x", "journal/blobs/../x", "journal//00000001.jsonl", "journal/x", "x"]
+    {
+        let said = attempt(&[(name, regular)], ordered(&manifest(&[name]))).unwrap_err();
+        assert!(said.contains("manifest.json"), "{name}: {said}");
+    }
+    for kind in [tar::EntryType::Symlink, tar::EntryType::Link, tar::EntryType::Directory, tar::EntryType::GNUSparse] {
+        assert!(attempt(&[("checkpoint", kind)], manifest(&["checkpoint"])).is_err(), "{kind:?}");
+    }
+    assert!(attempt(&[("checkpoint", regular); 2], manifest(&["checkpoint"; 2])).is_err());
+    assert!(!place.path().join("x").exists());
+}
