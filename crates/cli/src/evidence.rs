@@ -3,18 +3,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use stockade_journal::note::{Checkpoint, Note, NoteError, VerifierKey};
+use stockade_journal::note::{Checkpoint, MAX_NOTE, Note, NoteError, VerifierKey};
+use stockade_journal::tiles::{Folder, KeyChain, LogError, epoch_file};
 use stockade_journal::tree::{Frontier, FrontierError, Hash};
 use stockade_journal::{ReadError, Record, Verified, hex, verify_each};
 
-/// Extension line of the last checkpoint of an epoch, before the key of the next.
-const NEXT: &str = "next-key ";
+mod host;
 
-/// Longest note that is read, in bytes.
-const NOTE: u64 = stockade_journal::note::MAX_NOTE as u64;
-
-/// Most epochs that are followed: one a day for 270 years.
-const EPOCHS: usize = 100_000;
+pub use host::{Heads, PROOF, Proof, log_folder};
 
 /// What is checked.
 #[derive(Debug)]
@@ -25,8 +21,8 @@ pub struct Evidence {
     pub journal: PathBuf,
     /// The run's checkpoint, if there is one.
     pub checkpoint: Option<PathBuf>,
-    /// Folder of the last checkpoints of epochs.
-    pub epochs: PathBuf,
+    /// Folder with the host's log, or with what a bundle has of it; it need not be there.
+    pub host: PathBuf,
 }
 
 /// What was found.
@@ -38,6 +34,8 @@ pub struct Found {
     pub root: Hash,
     /// The signed head, which agrees with the journal.
     pub signed: Option<Signed>,
+    /// What the host's log says of the run, which agrees with the journal too.
+    pub heads: Heads,
 }
 
 /// A head that agrees with the journal.
@@ -104,6 +102,13 @@ pub enum EvidenceError {
         /// The root of the journal's first `size` records.
         found: Hash,
     },
+    /// The host's log, or what a bundle has of it, does not hold together or is not signed.
+    Host(LogError),
+    /// The host's log has no such head: it was never in it, or the log was replaced.
+    NotLogged {
+        /// Records of the signed head.
+        size: u64,
+    },
     /// The tree has no room.
     Tree(FrontierError),
 }
@@ -135,6 +140,8 @@ impl fmt::Display for EvidenceError {
                 hex(found),
                 hex(signed)
             ),
+            Self::Host(error) => write!(f, "the host's log: {error}"),
+            Self::NotLogged { size } => write!(f, "the signed head of {size} records is not in the host's log"),
             Self::Tree(error) => write!(f, "{error}"),
         }
     }
@@ -147,105 +154,114 @@ impl std::error::Error for EvidenceError {
             Self::Io { error, .. } => Some(error),
             Self::Note { error, .. } => Some(error),
             Self::Tree(error) => Some(error),
+            Self::Host(error) => Some(error),
             _ => None,
         }
     }
 }
 
 impl Evidence {
-    /// Checks the journal, and that it is what its checkpoint says. With a key, that the key signed it, or one that
-    /// follows from it: the last checkpoint of an epoch names the next key. In the memory of a few records.
+    /// Checks the journal, and that it is what its checkpoint and the host's log say. With a key, that the key signed
+    /// them, or one that follows from it: the last checkpoint of an epoch names the next key. In the memory of a few
+    /// records and of the run's heads.
     ///
     /// # Errors
     /// [`EvidenceError`]
     pub fn check(&self, key: Option<&VerifierKey>) -> Result<Found, EvidenceError> {
-        let signed = self.signed(key)?;
-        let size = signed.as_ref().map(|signed| signed.checkpoint.size);
+        let folder = self.host.is_dir().then(|| Folder::open(&self.host)).transpose().map_err(EvidenceError::Host)?;
+        let keys = key.map(|key| self.keys(key, folder.as_ref())).transpose()?;
+        let signed = self.signed(keys.as_ref())?;
+        let heads = match folder {
+            Some(folder) => Heads::read(folder, &self.run, keys.as_ref())?,
+            None => Heads::default(),
+        };
+        if key.is_some() && signed.is_none() && heads.sizes.is_empty() {
+            return Err(EvidenceError::Unsigned);
+        }
+        let own = signed.as_ref().map(|signed| (signed.checkpoint.size, signed.checkpoint.root));
+        if let (Some((size, root)), true) = (own, heads.logged)
+            && !heads.sizes.contains(&(size, root))
+        {
+            return Err(EvidenceError::NotLogged { size });
+        }
+        let mut expected: Vec<(u64, Hash)> = heads.sizes.iter().copied().chain(own).collect();
+        expected.sort_unstable();
+        expected.dedup();
+        let (verified, root) = self.against(&expected)?;
+        Ok(Found { verified, root, signed, heads })
+    }
+
+    /// Reads the journal once, and holds its tree against the heads, which are in the order of their sizes.
+    fn against(&self, expected: &[(u64, Hash)]) -> Result<(Verified, Hash), EvidenceError> {
         let mut tree = Frontier::new();
-        let mut then = (size == Some(0)).then(|| tree.root());
-        let mut run = None;
-        let mut full = None;
+        let mut expected = expected.iter().copied().peekable();
+        let (mut run, mut full, mut wrong) = (None, None, None);
+        let mut hold = |tree: &Frontier| {
+            while let Some((size, signed)) = expected.next_if(|(size, _)| *size == tree.size()) {
+                let found = tree.root();
+                if found != signed && wrong.is_none() {
+                    wrong = Some(EvidenceError::Root { size, signed, found });
+                }
+            }
+        };
+        hold(&tree);
         let verified = verify_each(&self.journal, |line| {
             if let (1, Record::Start(start)) = (line.entry.seq, &line.entry.record) {
                 run = Some(start.run.clone());
             }
             full = full.take().or(tree.push(line.hash).err());
-            if size == Some(tree.size()) {
-                then = Some(tree.root());
-            }
+            hold(&tree);
         })
         .map_err(EvidenceError::Journal)?;
-        if let Some(error) = full {
-            return Err(EvidenceError::Tree(error));
-        }
+        let left = expected.last();
         match run {
             None => return Err(EvidenceError::NoStart),
             Some(found) if found != self.run => return Err(EvidenceError::Run { expected: self.run.clone(), found }),
             Some(_) => {}
         }
-        if let Some(Signed { checkpoint: Checkpoint { size, root: signed, .. }, .. }) = &signed {
-            match then {
-                None => return Err(EvidenceError::Cut { signed: *size, found: verified.records }),
-                Some(found) if found != *signed => {
-                    return Err(EvidenceError::Root { size: *size, signed: *signed, found });
-                }
-                Some(_) => {}
-            }
+        match (full, wrong, left) {
+            (Some(error), ..) => Err(EvidenceError::Tree(error)),
+            (_, Some(error), _) => Err(error),
+            (_, _, Some((signed, _))) => Err(EvidenceError::Cut { signed, found: verified.records }),
+            _ => Ok((verified, tree.root())),
         }
-        Ok(Found { verified, root: tree.root(), signed })
+    }
+
+    /// The keys that follow from `first`.
+    fn keys(&self, first: &VerifierKey, folder: Option<&Folder>) -> Result<KeyChain, EvidenceError> {
+        let mut keys = KeyChain::new(first.clone(), first.name());
+        let Some(folder) = folder else { return Ok(keys) };
+        for number in 1.. {
+            let file = epoch_file(number);
+            let Some(note) = folder.read(&file, MAX_NOTE).map_err(EvidenceError::Host)? else { break };
+            keys.follow(number, &note).map_err(|error| EvidenceError::Note { file, error })?;
+        }
+        Ok(keys)
     }
 
     /// The checkpoint, and who signed it.
-    fn signed(&self, key: Option<&VerifierKey>) -> Result<Option<Signed>, EvidenceError> {
-        let Some(file) = &self.checkpoint else {
-            return if key.is_some() { Err(EvidenceError::Unsigned) } else { Ok(None) };
-        };
+    fn signed(&self, keys: Option<&KeyChain>) -> Result<Option<Signed>, EvidenceError> {
+        let Some(file) = &self.checkpoint else { return Ok(None) };
         let bad = |error| EvidenceError::Note { file: file.display().to_string(), error };
-        let note = Note::parse(&read(file)?).map_err(bad)?;
-        let (by, epochs) = match key {
-            Some(key) => self.signer(&note, key)?.map_err(bad).map(|(key, epochs)| (Some(key), epochs))?,
-            None => (None, 0),
+        let bytes = read(file)?;
+        let suffix = format!("/run/{}", self.run);
+        let Some(keys) = keys else {
+            let checkpoint = Checkpoint::parse(Note::parse(&bytes).map_err(bad)?.text()).map_err(bad)?;
+            return match checkpoint.origin.ends_with(&suffix) {
+                true => Ok(Some(Signed { checkpoint, by: None, epochs: 0 })),
+                false => Err(EvidenceError::Origin { expected: format!("HOST{suffix}"), found: checkpoint.origin }),
+            };
         };
-        let checkpoint = Checkpoint::parse(note.text()).map_err(bad)?;
-        let of_run = format!("/run/{}", self.run);
-        let host = by.as_ref().map(VerifierKey::name).or_else(|| checkpoint.origin.strip_suffix(&of_run));
-        let expected = format!("{}{of_run}", host.unwrap_or("HOST"));
-        if checkpoint.origin != expected {
-            return Err(EvidenceError::Origin { expected, found: checkpoint.origin });
-        }
-        Ok(Some(Signed { checkpoint, by, epochs }))
-    }
-
-    /// The key that signed `note`, and how many epochs after `first` it is. If none did, why the first did not.
-    fn signer(
-        &self,
-        note: &Note,
-        first: &VerifierKey,
-    ) -> Result<Result<(VerifierKey, usize), NoteError>, EvidenceError> {
-        let refused = match note.verify(first) {
-            Ok(()) => return Ok(Ok((first.clone(), 0))),
-            Err(error) => error,
-        };
-        let mut key = first.clone();
-        let mut followed = 0;
-        for file in epochs(&self.epochs)? {
-            let Ok(last) = Note::parse(&read(&file)?) else { continue };
-            // Of an epoch before the key that was given, or not the key's.
-            if last.verify(&key).is_err() {
-                continue;
+        let expected = format!("{}{suffix}", keys.origin());
+        match keys.open(&bytes, &expected) {
+            Ok((checkpoint, _, key)) => {
+                let ended = keys.ended().iter().position(|epoch| epoch.key == *key);
+                let epochs = ended.unwrap_or(keys.ended().len());
+                Ok(Some(Signed { checkpoint, by: Some(key.clone()), epochs }))
             }
-            let next = Checkpoint::parse(last.text()).ok().filter(|checkpoint| checkpoint.origin == key.name());
-            let next = next.and_then(|checkpoint| {
-                checkpoint.extensions.iter().find_map(|line| line.strip_prefix(NEXT)?.parse::<VerifierKey>().ok())
-            });
-            let Some(next) = next.filter(|next| next.name() == first.name()) else { continue };
-            key = next;
-            followed += 1;
-            if note.verify(&key).is_ok() {
-                return Ok(Ok((key, followed)));
-            }
+            Err(NoteError::Origin { found, .. }) => Err(EvidenceError::Origin { expected, found }),
+            Err(error) => Err(bad(error)),
         }
-        Ok(Err(refused))
     }
 }
 
@@ -254,18 +270,7 @@ fn read(file: &Path) -> Result<Vec<u8>, EvidenceError> {
     let failed = |error| EvidenceError::Io { file: file.display().to_string(), error };
     let mut bytes = Vec::new();
     // One byte more than there may be, so that a longer one is seen to be too long.
-    std::fs::File::open(file).map_err(failed)?.take(NOTE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let most = MAX_NOTE as u64 + 1;
+    std::fs::File::open(file).map_err(failed)?.take(most).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
-}
-
-/// The last checkpoints of epochs, oldest first.
-fn epochs(folder: &Path) -> Result<Vec<PathBuf>, EvidenceError> {
-    let failed = |error| EvidenceError::Io { file: folder.display().to_string(), error };
-    let listing = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(failed)?,
-    };
-    let mut files: Vec<_> = listing.flatten().map(|entry| entry.path()).take(EPOCHS).collect();
-    files.sort();
-    Ok(files)
 }

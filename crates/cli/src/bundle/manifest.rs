@@ -110,7 +110,7 @@ pub(super) fn is_known(name: &str) -> bool {
         ["checkpoint" | "launch.json"] => true,
         ["journal", segment] => segment.strip_suffix(".jsonl").is_some_and(|number| digits(number, 8)),
         ["journal", "blobs" | "private", digest] | ["objects", digest] => hex(digest),
-        ["notary", "checkpoint"] => true,
+        ["notary", "checkpoint" | "proof.json"] => true,
         ["notary", "epochs", number] => digits(number, 6),
         _ => false,
     }

@@ -134,7 +134,7 @@ fn a_later_key_is_believed_if_the_one_before_named_it() {
     let place = place(&key(3));
     let epochs = place.path().join("notary/epochs");
     fs::create_dir_all(&epochs).unwrap();
-    for (number, (old, new)) in [(1, 2), (2, 3)].into_iter().enumerate() {
+    for (number, (old, new)) in [(1, 2), (2, 3)].into_iter().enumerate().map(|(number, keys)| (number + 1, keys)) {
         let extensions = vec![format!("next-key {}", key(new).verifier())];
         let last = Checkpoint { origin: HOST.to_owned(), size: 7, root: [7; 32], extensions };
         fs::write(epochs.join(format!("{number:06}")), last.sign(&key(old)).unwrap().to_string()).unwrap();
@@ -144,7 +144,7 @@ fn a_later_key_is_believed_if_the_one_before_named_it() {
         assert_eq!(output.status.code(), Some(0), "{from}: {}", errors(&output));
         assert!(text(&output).contains(followed), "{}", text(&output));
     }
-    fs::remove_file(epochs.join("000000")).unwrap();
+    fs::remove_file(epochs.join("000001")).unwrap();
     refused(&verify(&place, "r-1", &key(1)), "checkpoint:");
 }
 
@@ -185,7 +185,7 @@ fn no_changed_bundle_passes() {
                 run: unpacked.manifest.run.clone(),
                 journal: unpacked.path().join("journal"),
                 checkpoint: unpacked.file("checkpoint"),
-                epochs: unpacked.path().join("notary/epochs"),
+                host: unpacked.path().join("notary"),
             };
             evidence.check(Some(&vkey)).is_ok()
         })
@@ -252,4 +252,56 @@ fn names_that_lead_outside_and_other_kinds_of_file_are_refused() {
     }
     assert!(attempt(&[("checkpoint", regular); 2], manifest(&["checkpoint"; 2])).is_err());
     assert!(!place.path().join("x").exists());
+}
+
+/// Puts a host log beside the runs, with the heads of run r-1 after so many records, amid those of another run.
+fn log_of(place: &Place, seed: u8, sizes: &[u64]) {
+    use stockade_journal::tiles::{Appender, Folder, HostLog, RunHead};
+    let folder = place.path().join("notary");
+    fs::create_dir_all(&folder).unwrap();
+    let log = HostLog::begin(Folder::open(&folder).unwrap(), HOST, |_| Ok(key(seed))).unwrap();
+    let lock = log.lock().unwrap();
+    let signer = &key(seed);
+    let mut appender = Appender::open(&lock, signer.verifier()).unwrap();
+    let time = "2026-11-22T13:30:00.000001Z".to_owned();
+    for size in sizes {
+        let other = RunHead { run: "r-9".to_owned(), size: *size, root: [9; 32], time: time.clone() };
+        appender.append(&other, signer).unwrap();
+        let mut tree = Frontier::new();
+        let mut reader = Reader::open(&place.journal("r-1")).unwrap();
+        while let Some(line) = reader.read().unwrap() {
+            if tree.size() < *size {
+                tree.push(line.hash).unwrap();
+            }
+        }
+        let head = RunHead { run: "r-1".to_owned(), size: *size, root: tree.root(), time: time.clone() };
+        appender.append(&head, signer).unwrap();
+    }
+}
+
+#[test]
+fn the_hosts_log_shows_what_was_cut_or_rewritten_and_signed_anew() {
+    let place = place(&key(1));
+    log_of(&place, 1, &[2, 5]);
+    let output = verify(&place, "r-1", &key(1));
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    assert!(text(&output).contains("logged: 2 head(s) of this run in the host's log of 4"), "{}", text(&output));
+    let bundle = export(&place, "logged.tar");
+    // An older head in the place of the newest: the log knows better, and so does the journal.
+    sign(&place, "r-1", &key(1), 2);
+    assert_eq!(verify(&place, "r-1", &key(1)).status.code(), Some(0));
+    sign(&place, "r-1", &key(1), 3);
+    refused(&verify(&place, "r-1", &key(1)), "the signed head of 3 records is not in the host's log");
+    // Who has the key rewrites the run and signs it.
+    rewrite(&place, "r-1");
+    sign(&place, "r-1", &key(1), u64::MAX);
+    refused(&verify(&place, "r-1", &key(1)), "is not in the host's log");
+    fs::remove_file(place.path().join("runs/r-1/checkpoint")).unwrap();
+    refused(&verify(&place, "r-1", &key(1)), "the first 2 records have the root");
+    // The bundle was made before.
+    fs::remove_dir_all(place.path().join("notary")).unwrap();
+    let output = verify(&place, bundle.to_str().unwrap(), &key(1));
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    assert!(text(&output).contains("logged: 1 head(s) of this run in the host's log of 4"), "{}", text(&output));
+    refused(&verify(&place, bundle.to_str().unwrap(), &key(2)), "checkpoint");
 }

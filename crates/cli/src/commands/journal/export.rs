@@ -4,12 +4,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use stockade_journal::tiles::{CHECKPOINT, Folder, HostLog, ORIGIN, epoch_file};
 use stockade_journal::{Reader, Record, Start};
 
 use crate::args::journal::Export;
 use crate::bundle::pack;
+use crate::evidence::{PROOF, Proof, log_folder};
 use crate::failure::Failure;
-use crate::runs::{find, is_written, journal};
+use crate::runs::{BROKEN, find, is_written, journal};
 use crate::screen::plain;
 
 /// Writes a run's evidence into one file, which appears when it is whole.
@@ -21,7 +23,9 @@ pub(super) fn export(args: &Export) -> Result<u8, Failure> {
         return Err(Failure::usage(format!("run {} still lives: export it when it has ended", plain(&run))));
     }
     let to = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{run}.tar")));
-    let (files, absent) = collect(state, &run, &dir, args.with_private)?;
+    let made = tempfile::tempdir().map_err(|error| Failure::file("use", &std::env::temp_dir(), &error))?;
+    let (mut files, mut absent) = collect(state, &run, &dir, args.with_private)?;
+    prove(&log_folder(state), &run, made.path(), &mut files, &mut absent)?;
     let folder = match to.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -74,18 +78,44 @@ fn collect(state: &Path, run: &str, dir: &Path, private: bool) -> Result<Collect
             _ => absent.push(what.to_owned()),
         }
     }
-    for number in list(&state.join("notary/epochs"))? {
-        files.push((format!("notary/epochs/{number}"), state.join("notary/epochs").join(&number)));
-    }
-    let host = state.join("notary/checkpoint");
-    if host.exists() {
-        files.push(("notary/checkpoint".to_owned(), host));
-    }
     match start(dir) {
         Some(start) => objects(state, &start, &mut files, &mut absent),
         None => absent.push("component and policy: the journal's start cannot be read".to_owned()),
     }
     Ok((files, absent))
+}
+
+/// The host's head, the last heads of its epochs, and the proof that the run's newest head is in its log. What is not a
+/// copy is written to `made`: the log may grow meanwhile.
+fn prove(
+    folder: &Path,
+    run: &str,
+    made: &Path,
+    files: &mut Vec<(String, PathBuf)>,
+    absent: &mut Vec<String>,
+) -> Result<(), Failure> {
+    let none = "a proof from the host's log".to_owned();
+    if !folder.join(ORIGIN).exists() {
+        absent.push(none);
+        return Ok(());
+    }
+    let refused = |error: &dyn std::fmt::Display| Failure { code: BROKEN, message: plain(&error.to_string()) };
+    let log = Folder::open(folder).and_then(HostLog::open).map_err(|error| refused(&error))?;
+    let Some((proof, note)) = Proof::of(&log, run).map_err(|error| refused(&error))? else {
+        absent.push(none);
+        return Ok(());
+    };
+    let text = serde_json::to_vec(&proof).map_err(|error| Failure::internal(&error))?;
+    for (name, bytes) in [(PROOF, text), (CHECKPOINT, note)] {
+        let path = made.join(name);
+        fs::write(&path, bytes).map_err(|error| Failure::file("write", &path, &error))?;
+        files.push((format!("notary/{name}"), path));
+    }
+    for epoch in &proof.epochs {
+        let file = epoch_file(epoch.epoch);
+        files.push((format!("notary/{file}"), folder.join(&file)));
+    }
+    Ok(())
 }
 
 /// The component and the policy that the journal's start names.

@@ -9,7 +9,7 @@ use stockade_journal::note::VerifierKey;
 
 use crate::args::journal::Verify;
 use crate::bundle::{BundleError, Unpacked, unpack};
-use crate::evidence::{Evidence, Found};
+use crate::evidence::{Evidence, Found, log_folder};
 use crate::failure::Failure;
 use crate::runs::{BROKEN, find, journal};
 use crate::screen::plain;
@@ -26,7 +26,7 @@ pub(super) fn verify(args: &Verify) -> Result<u8, Failure> {
             run: bundle.manifest.run.clone(),
             journal: bundle.path().join("journal"),
             checkpoint: bundle.file("checkpoint"),
-            epochs: bundle.path().join("notary/epochs"),
+            host: bundle.path().join("notary"),
         },
         None => of_run(&args.state.state, &find(&args.state.state, &args.run)?),
     };
@@ -48,7 +48,7 @@ pub(super) fn of_run(state: &Path, run: &str) -> Evidence {
         run: run.to_owned(),
         journal: journal(state, run),
         checkpoint: checkpoint.exists().then_some(checkpoint),
-        epochs: state.join("notary/epochs"),
+        host: log_folder(state),
     }
 }
 
@@ -83,6 +83,12 @@ fn read(path: &Path) -> Result<String, Failure> {
     }
 }
 
+/// Records of the newest head.
+fn vouched(found: &Found) -> Option<u64> {
+    let own = found.signed.as_ref().map(|signed| signed.checkpoint.size);
+    found.heads.sizes.iter().map(|(size, _)| *size).chain(own).max()
+}
+
 fn report(evidence: &Evidence, found: &Found) -> Result<u8, Failure> {
     let signed = found.signed.as_ref().map(|signed| {
         json!({
@@ -93,7 +99,7 @@ fn report(evidence: &Evidence, found: &Found) -> Result<u8, Failure> {
             "epochs": signed.epochs,
         })
     });
-    let after = found.signed.as_ref().map(|signed| found.verified.records - signed.checkpoint.size);
+    let after = vouched(found).map(|signed| found.verified.records - signed);
     let report = json!({
         "ok": true,
         "run": evidence.run,
@@ -104,6 +110,7 @@ fn report(evidence: &Evidence, found: &Found) -> Result<u8, Failure> {
         "blobs": found.verified.blobs,
         "signed": signed,
         "after_signed": after,
+        "host_log": found.heads.logged.then(|| json!({"heads": found.heads.sizes.len(), "leaves": found.heads.leaves})),
         "authenticated": found.signed.as_ref().is_some_and(|signed| signed.by.is_some()),
     });
     writeln!(io::stdout().lock(), "{report}")?;
@@ -126,10 +133,14 @@ fn told(found: &Found, bundle: Option<&Unpacked>) -> Result<u8, Failure> {
             )?,
             None => writeln!(out, "agrees with the head of {size} records of {origin}; who signed it was not asked")?,
         }
-        match verified.records - size {
-            0 => {}
-            more => writeln!(out, "{more} record(s) after the last signed head: nobody vouches for them")?,
-        }
+    }
+    if found.heads.logged {
+        let (heads, leaves) = (found.heads.sizes.len(), found.heads.leaves);
+        writeln!(out, "logged: {heads} head(s) of this run in the host's log of {leaves}")?;
+    }
+    match vouched(found).map(|signed| verified.records - signed) {
+        None | Some(0) => {}
+        Some(more) => writeln!(out, "{more} record(s) after the last signed head: nobody vouches for them")?,
     }
     if found.signed.as_ref().is_none_or(|signed| signed.by.is_none()) {
         writeln!(out, "nothing was authenticated: that takes the host's key (--key)")?;
