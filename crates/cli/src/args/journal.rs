@@ -48,6 +48,8 @@ pub enum Journal {
     Query(Query),
     /// Show the newest records of a run, and follow it
     Tail(Tail),
+    /// Send decisions to an OpenTelemetry collector
+    Otlp(Otlp),
 }
 
 /// Where runs are.
@@ -201,6 +203,50 @@ pub struct Tail {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub state: State,
+}
+
+/// Send decisions to a collector.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+OTLP over HTTP, in JSON, in batches. 429, 502, 503 and 504, and a collector that cannot be reached, are tried again; what
+it rejects of a batch is counted. What was sent before is not remembered: say --since.
+
+Examples:
+  stockade journal otlp --endpoint http://127.0.0.1:4318 --since 1h
+  stockade journal otlp --endpoint https://otel.example.net --header 'authorization=Bearer TOKEN' last
+
+Exit codes: 0 sent · 1 not all was taken · 15 a journal does not hold together, the others were sent · 2 usage")]
+pub struct Otlp {
+    /// Runs, or `last` [default: all]
+    #[arg(value_name = "RUN")]
+    pub runs: Vec<String>,
+    /// The collector; /v1/logs is added if it is not there
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub endpoint: String,
+    /// Not what was before: 2026-11-22T13:30:00Z, 2026-11-22, or how long ago: 90s, 15m, 2h, 30d
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Moment>,
+    /// What was before
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
+    /// All records, not only calls, their results and refused system calls
+    #[arg(long)]
+    pub all: bool,
+    /// A header of each request; may be repeated
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    pub headers: Vec<(String, String)>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub state: State,
+}
+
+fn header(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("a name, =, and a value")?;
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || !name.bytes().all(token) || value.contains(['\r', '\n', '\0']) {
+        return Err("a name as HTTP has them, =, and a value of one line");
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn digest(text: &str) -> Result<String, &'static str> {

@@ -4,6 +4,7 @@
 
 mod bundle;
 mod ocsf;
+mod otlp;
 mod query;
 mod replay;
 mod tail;

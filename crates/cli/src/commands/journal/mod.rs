@@ -2,6 +2,7 @@
 
 mod export;
 mod list;
+mod otlp;
 mod query;
 mod spool;
 mod tail;
@@ -32,6 +33,7 @@ pub fn journal(args: &Journal) -> Result<u8, Failure> {
         Journal::Export(args) => export::export(args),
         Journal::Query(args) => query::query(args),
         Journal::Tail(args) => tail::tail(args),
+        Journal::Otlp(args) => otlp::send(args),
     }
 }
 
