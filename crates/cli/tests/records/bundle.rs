@@ -87,6 +87,8 @@ fn a_signed_journal_is_authenticated_by_its_key_alone() {
         (&report["authenticated"], &report["signed"]["size"], &report["after_signed"]),
         (&json!(true), &json!(5), &json!(0))
     );
+    let listed: Value = serde_json::from_str(&text(&place.stockade(&["journal", "list", "--json"]))).unwrap();
+    assert_eq!(listed[0]["signed"], 5);
     let nonsense = place.stockade(&["journal", "verify", "r-1", "--key", "nonsense"]);
     assert_eq!(nonsense.status.code(), Some(2));
 }

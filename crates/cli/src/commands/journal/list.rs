@@ -1,8 +1,10 @@
 //! `stockade journal list`.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
+use stockade_journal::note::{Checkpoint, MAX_NOTE, Note};
 use stockade_journal::{Reader, Record};
 
 use crate::failure::Failure;
@@ -18,6 +20,8 @@ struct Listed {
     kind: String,
     policy: String,
     end: String,
+    /// Records of its signed head, as its file says: `verify` says whether that is so.
+    signed: Option<u64>,
 }
 
 pub(super) fn list(state: &Path, json: bool) -> Result<u8, Failure> {
@@ -44,6 +48,12 @@ pub(super) fn list(state: &Path, json: bool) -> Result<u8, Failure> {
     Ok(0)
 }
 
+fn signed(file: &Path) -> Option<u64> {
+    let mut bytes = Vec::new();
+    File::open(file).ok()?.take(MAX_NOTE as u64 + 1).read_to_end(&mut bytes).ok()?;
+    Some(Checkpoint::parse(Note::parse(&bytes).ok()?.text()).ok()?.size)
+}
+
 fn describe(state: &Path, run: &str) -> Listed {
     let mut listed = Listed {
         run: run.into(),
@@ -52,6 +62,7 @@ fn describe(state: &Path, run: &str) -> Listed {
         kind: String::new(),
         policy: String::new(),
         end: "no end recorded".into(),
+        signed: signed(&state.join("runs").join(run).join("checkpoint")),
     };
     let Ok(reader) = Reader::open(&journal(state, run)) else {
         listed.end = "no journal: agent code never ran".into();
