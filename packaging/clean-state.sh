@@ -13,7 +13,7 @@ running=()
 for exe in /proc/[0-9]*/exe; do
 	name=$(readlink "$exe" 2>/dev/null || true)
 	case ${name##*/} in
-	stockade-shim | stockade-cell | stockade-launcher) running+=("${exe//[^0-9]/}") ;;
+	stockade-shim | stockade-cell | stockade-launcher | stockade-notary) running+=("${exe//[^0-9]/}") ;;
 	esac
 done
 if [ ${#running[@]} -gt 0 ]; then

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// Name of the section, package, features.
-const PROGRAMS: [(&str, &str, &str); 10] = [
+const PROGRAMS: [(&str, &str, &str); 11] = [
     ("stockade-plan", "stockade-plan", ""),
     ("stockade-wire", "stockade-wire", ""),
     ("stockade-journal", "stockade-journal", ""),
     ("stockade-policy", "stockade-policy", ""),
     ("stockade-launcher", "stockade-launcher", ""),
+    ("stockade-notary", "stockade-notary", ""),
     ("stockade-shim", "stockade-shim", ""),
     ("stockade-supervisor", "stockade-supervisor", ""),
     ("stockade-cli", "stockade-cli", ""),
@@ -89,6 +90,27 @@ const NEVER: &[Never] = &[
             "stockade-*",
         ],
         why: "evidence rests on hashing, signing and serde alone",
+    },
+    Never {
+        section: "stockade-notary",
+        links: &[
+            "tokio*",
+            "toml*",
+            "cedar*",
+            "wasmtime*",
+            "regex*",
+            "clap*",
+            "procfs*",
+            "hyper*",
+            "rustls*",
+            "ureq*",
+            "stockade-policy",
+            "stockade-launcher",
+            "stockade-supervisor",
+            "stockade-shim",
+            "stockade-cell",
+        ],
+        why: "the holder of the key hashes, signs and writes files; it decides nothing and has no network",
     },
     Never { section: "stockade-wire", links: &["nix", "rustix", "tokio*", "stockade-*"], why: "wire only decodes" },
     Never {

@@ -1,10 +1,12 @@
-//! The two conversations a shim has, and their bounds.
+//! The conversations of a run's processes, and their bounds.
 //!
 //! * [`frame`]: cell ⇄ shim, length-prefixed frames over one inherited stream socket.
 //!   The cell is hostile; every length is checked before a byte is kept.
 //! * [`control`]: supervisor ⇄ shim, one JSON message per `SOCK_SEQPACKET` datagram,
 //!   some of which carry descriptors (`SCM_RIGHTS`, unix(7)).
+//! * [`notary`]: supervisor ⇄ notary, one JSON message per `SOCK_SEQPACKET` datagram.
 
 pub mod cell;
 pub mod control;
 pub mod frame;
+pub mod notary;
