@@ -67,7 +67,10 @@ impl Home {
 
     /// A program of ours, by descriptor. It must be root's and writable by root alone, or who can write it
     /// could be root.
-    pub(crate) fn program(&self, name: &str) -> Result<OwnedFd, RunError> {
+    ///
+    /// # Errors
+    /// If it is missing, or not so.
+    pub fn program(&self, name: &str) -> Result<OwnedFd, RunError> {
         let path = self.libexec.join(name);
         let file = fs::OpenOptions::new()
             .read(true)

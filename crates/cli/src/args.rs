@@ -1,6 +1,7 @@
 //! The command line. `--help`, man pages and completions come from here.
 
 pub mod journal;
+pub mod notary;
 pub mod policy;
 
 use std::path::PathBuf;
@@ -36,6 +37,9 @@ pub enum Command {
     /// Read what agents did
     #[command(subcommand)]
     Journal(journal::Journal),
+    /// The host's log, its key and its witnesses
+    #[command(subcommand)]
+    Notary(notary::Notary),
     /// Write, check, compare, test and explain policies
     #[command(subcommand)]
     Policy(policy::Policy),

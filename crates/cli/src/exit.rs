@@ -14,5 +14,7 @@ pub const DENIED: u8 = 22;
 pub const ASKS: u8 = 23;
 /// A recorded decision would change to a denial.
 pub const WOULD_DENY: u8 = 19;
+/// Too few witnesses cosigned.
+pub const UNWITNESSED: u8 = 25;
 /// A recorded decision would change to an allowance.
 pub const WOULD_ALLOW: u8 = 24;

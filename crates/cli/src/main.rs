@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use stockade_cli::args::{Args, Command};
-use stockade_cli::commands::{doctor, generate, journal, policy, run};
+use stockade_cli::commands::{doctor, generate, journal, notary, policy, run};
 use stockade_cli::failure::Failure;
 use stockade_cli::say::say;
 use stockade_supervisor::janitor;
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Journal(args) => journal::journal(&args),
+        Command::Notary(args) => notary::notary(&args),
         Command::Policy(args) => policy::policy(&args),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(&dir),

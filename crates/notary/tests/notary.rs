@@ -281,7 +281,7 @@ fn life(place: &Place, run: &'static str, kills: u32) -> Vec<(&'static str, From
         chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let pid = nix::unistd::Pid::from_raw(i32::try_from(notary.pid()).unwrap());
         let after = Duration::from_micros(chance >> 33 & 0x7fff);
-        // The kill is what happens at a random time; nothing is waited for.
+        // POLL: the kill is what happens at a random time; nothing is waited for.
         let killer = std::thread::spawn(move || {
             std::thread::sleep(after);
             nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();

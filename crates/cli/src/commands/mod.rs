@@ -3,5 +3,6 @@
 pub mod doctor;
 pub mod generate;
 pub mod journal;
+pub mod notary;
 pub mod policy;
 pub mod run;
