@@ -29,10 +29,8 @@ pub(super) enum Answer {
 impl Server {
     /// The server under a submission prefix.
     pub(super) fn new(prefix: &str) -> Result<Self, String> {
-        if !prefix.starts_with("http://") {
-            return Err(format!(
-                "{prefix} is no http:// URL; this command speaks no TLS: put a proxy that does on this host"
-            ));
+        if !prefix.starts_with("http://") && !prefix.starts_with("https://") {
+            return Err(format!("{prefix} is neither an http:// nor an https:// URL"));
         }
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(PATIENCE))
