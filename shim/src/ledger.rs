@@ -15,10 +15,19 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// Records that may wait for the `start` record. A cell that causes more while it loads is broken.
 const MAX_HELD: usize = 1024;
 
-/// What of `limits.journal` is kept free for the outcome of what is under way, for the counts, and for the end.
+/// What of `limits.journal`, and on the journal's file system, is kept free for the outcome of what is under way, for the counts, and for the end.
 const RESERVE: u64 = 128 * 1024;
 /// And of this the part for the very last record.
 const LAST: u64 = 32 * 1024;
+
+/// Why the run must end: a record found no room but in what is kept for its end.
+#[derive(Debug)]
+pub enum NoRoom {
+    /// `limits.journal`; in words.
+    Limit(String),
+    /// The journal's file system, or a quota on it; in words.
+    Disk(String),
+}
 
 /// A journal with one writer and one rule: `start` comes first.
 #[derive(Debug)]
@@ -29,7 +38,7 @@ pub struct Ledger {
     /// The run is ending, so the reserve may be used; holds how many records found no room even there.
     closing: Option<u64>,
     /// What found no room first, until it was asked for.
-    full: Option<String>,
+    full: Option<NoRoom>,
     /// Records made before `start`; `None` once the journal is open for all.
     held: Option<Vec<Record>>,
     volatile_since: Option<Instant>,
@@ -40,6 +49,7 @@ impl Ledger {
     #[must_use]
     pub fn new(mut writer: Writer, limit: u64) -> Self {
         writer.allow(limit.saturating_sub(if limit == u64::MAX { 0 } else { RESERVE }));
+        writer.keep_free(RESERVE);
         Self { writer, limit, closing: None, full: None, held: Some(Vec::new()), volatile_since: None }
     }
 
@@ -49,6 +59,7 @@ impl Ledger {
         if self.closing.is_none() {
             self.closing = Some(0);
             self.writer.allow(if self.limit == u64::MAX { u64::MAX } else { self.limit.saturating_sub(LAST) });
+            self.writer.keep_free(LAST);
         }
     }
 
@@ -59,16 +70,20 @@ impl Ledger {
     pub fn last(&mut self, event: &str, detail: Value) -> Result<(), ShimError> {
         self.close();
         self.writer.allow(self.limit);
+        self.writer.keep_free(0);
         if let Some(unrecorded @ 1..) = self.closing {
-            let detail = json!({ "allowed": self.limit, "unrecorded": unrecorded });
+            let allowed = Some(self.limit).filter(|limit| *limit != u64::MAX);
+            let detail = json!({ "allowed": allowed, "unrecorded": unrecorded });
             self.write(Record::Lifecycle { event: "journal_limit".to_owned(), detail })?;
         }
         self.write(Record::Lifecycle { event: event.to_owned(), detail })?;
-        self.commit()
+        self.commit()?;
+        self.writer.trim();
+        Ok(())
     }
 
-    /// Why the run must end, said once: a record found no room but in the reserve.
-    pub fn take_full(&mut self) -> Option<String> {
+    /// Why the run must end, said once.
+    pub fn take_full(&mut self) -> Option<NoRoom> {
         self.full.take()
     }
 
@@ -117,24 +132,26 @@ impl Ledger {
     }
 
     fn write(&mut self, record: Record) -> Result<(), ShimError> {
-        if self.limit != u64::MAX {
-            self.write_within(record)?;
-        } else {
-            self.writer.append(record)?;
-        }
+        self.write_within(record)?;
         self.volatile_since.get_or_insert_with(Instant::now);
         Ok(())
     }
 
     /// For the operator.
     #[must_use]
-    pub fn no_room(&self, full: &JournalError) -> String {
+    pub fn no_room(&self, error: &JournalError) -> NoRoom {
         let (limit, used) = (self.limit, self.writer.used());
-        match full {
-            JournalError::Full { bytes, .. } if *bytes > 0 => format!(
+        match error {
+            JournalError::NoSpace { .. } => {
+                let said = error.to_string();
+                NoRoom::Disk(format!("journal: {}", said.strip_prefix("journal ").unwrap_or(&said)))
+            }
+            JournalError::Full { bytes, .. } if *bytes > 0 => NoRoom::Limit(format!(
                 "the journal has {used} bytes; {bytes} more would pass limits.journal of {limit}, of which {RESERVE} are kept for the last records"
-            ),
-            _ => format!("the journal has {used} bytes and takes no more calls under limits.journal of {limit}"),
+            )),
+            _ => NoRoom::Limit(format!(
+                "the journal has {used} bytes and takes no more calls under limits.journal of {limit}"
+            )),
         }
     }
 
@@ -146,7 +163,7 @@ impl Ledger {
             return Err(JournalError::Full { used: self.writer.used(), bytes: 0, allowed: self.limit });
         }
         let full = match self.writer.append(record.clone()) {
-            Err(full @ JournalError::Full { .. }) if !announces => full,
+            Err(full @ (JournalError::Full { .. } | JournalError::NoSpace { .. })) if !announces => full,
             other => return other.map(drop),
         };
         if self.closing.is_none() {
@@ -162,7 +179,7 @@ impl Ledger {
             other => other,
         };
         match (self.writer.append(short), &mut self.closing) {
-            (Err(JournalError::Full { .. }), Some(unrecorded)) => {
+            (Err(JournalError::Full { .. } | JournalError::NoSpace { .. }), Some(unrecorded)) => {
                 *unrecorded = unrecorded.saturating_add(1);
                 Ok(())
             }
@@ -205,6 +222,16 @@ impl Ledger {
     /// [`JournalError`]; the run cannot go on.
     pub fn payload(&mut self, value: Value) -> Result<Payload, JournalError> {
         self.writer.payload(value)
+    }
+
+    /// A value for a record that may have to be forgotten: a commitment to it, durable at return.
+    ///
+    /// # Errors
+    /// [`JournalError`], or there is no salt for it; the run cannot go on.
+    pub fn private(&mut self, value: Value) -> Result<Payload, ShimError> {
+        let mut salt = [0; 32];
+        crate::random::fill(&mut salt).map_err(|errno| ShimError::Os { what: "getrandom", errno })?;
+        Ok(self.writer.private(value, salt)?)
     }
 
     /// The `start` record is written.

@@ -132,6 +132,10 @@ fn a_journal_that_cannot_be_written_is_no_run() {
         rig.end(command.args(["--", "/usr/bin/touch", "/workspace/ran"]))
     };
     let tiny = Tmpfs::new(rig.path("tiny"), "size=64k,mode=700");
+    // There would be no room for the end of it.
+    run(&tiny.0).expect("a file system that is too small", 15, &["disk full", "for the last records"]);
+    drop(tiny);
+    let tiny = Tmpfs::new(rig.path("tiny"), "size=512k,mode=700");
     run(&tiny.0).expect("a tiny file system", 0, &["finished"]);
     fs::remove_file(rig.path("work/ran")).unwrap();
     tiny.fill();

@@ -5,10 +5,10 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::beside::Beside;
 use crate::canonical::{MAX_DEPTH, escaped_len, is_shallow, measure};
 use crate::error::JournalError;
 use crate::record::{Call, Outcome, Payload, Record, Start, Syscall};
-use crate::store::Store;
 use crate::{MAX_INLINE, hash, references};
 
 /// Names, ids, digests, words of a fixed vocabulary.
@@ -30,7 +30,7 @@ const ENFORCEMENT: usize = 32 * 1024;
 const MARK: usize = "…[+18446744073709551615 bytes]".len();
 
 /// Brings each field of `record` within its bound.
-pub(crate) fn fit(record: Record, store: &Store) -> Result<Record, JournalError> {
+pub(crate) fn fit(record: Record, beside: &Beside) -> Result<Record, JournalError> {
     Ok(match record {
         Record::Start(start) => {
             let Start {
@@ -59,8 +59,8 @@ pub(crate) fn fit(record: Record, store: &Store) -> Result<Record, JournalError>
                 plan_digest: clip(plan_digest, NAME),
                 component_digest: clip(component_digest, NAME),
                 workspace: clip(workspace, TEXT),
-                settings: value(settings, SETTINGS, store)?,
-                enforcement: layers(enforcement, store)?,
+                settings: value(settings, SETTINGS, beside)?,
+                enforcement: layers(enforcement, beside)?,
             }))
         }
         Record::Call(call) => {
@@ -70,7 +70,7 @@ pub(crate) fn fit(record: Record, store: &Store) -> Result<Record, JournalError>
                 id,
                 fuel,
                 tool: clip(tool, NAME),
-                args: payload(args, store)?,
+                args: payload(args, beside)?,
                 effect: clip(effect, NAME),
                 decision: clip(decision, NAME),
                 rules,
@@ -78,11 +78,11 @@ pub(crate) fn fit(record: Record, store: &Store) -> Result<Record, JournalError>
                 layer: clip(layer, NAME),
                 policy_digest: clip(policy_digest, NAME),
                 // `null` reads as no denial, and is written as none.
-                denial: denial.filter(|d| !d.is_null()).map(|d| value(d, DENIAL, store)).transpose()?,
+                denial: denial.filter(|d| !d.is_null()).map(|d| value(d, DENIAL, beside)).transpose()?,
             })
         }
         Record::Result(Outcome { id, status, body, micros }) => {
-            Record::Result(Outcome { id, status: clip(status, NAME), body: payload(body, store)?, micros })
+            Record::Result(Outcome { id, status: clip(status, NAME), body: payload(body, beside)?, micros })
         }
         Record::Syscall(syscall) => {
             let Syscall { cell, nr, name, arch, mut args, pid, verdict, errno, call, repeated } = syscall;
@@ -105,7 +105,7 @@ pub(crate) fn fit(record: Record, store: &Store) -> Result<Record, JournalError>
             Record::Log { level: clip(level, NAME), message, dropped: dropped.saturating_add(cut) }
         }
         Record::Lifecycle { event, detail } => {
-            Record::Lifecycle { event: clip(event, NAME), detail: value(detail, MAX_INLINE, store)? }
+            Record::Lifecycle { event: clip(event, NAME), detail: value(detail, MAX_INLINE, beside)? }
         }
         Record::Recovered { cut_bytes, cut_sha256 } => {
             Record::Recovered { cut_bytes, cut_sha256: clip(cut_sha256, NAME) }
@@ -114,7 +114,7 @@ pub(crate) fn fit(record: Record, store: &Store) -> Result<Record, JournalError>
 }
 
 /// A value as a payload: in the line if it is short and shallow, else a blob.
-pub(crate) fn payload(payload: Payload, store: &Store) -> Result<Payload, JournalError> {
+pub(crate) fn payload(payload: Payload, beside: &Beside) -> Result<Payload, JournalError> {
     match payload {
         Payload::Inline(mut value) => {
             value.sort_all_objects();
@@ -122,7 +122,7 @@ pub(crate) fn payload(payload: Payload, store: &Store) -> Result<Payload, Journa
                 return Ok(Payload::Inline(value));
             }
             let text = serde_json::to_vec(&value).map_err(|error| JournalError::Encode { what: error.to_string() })?;
-            Ok(Payload::Blob { size: text.len() as u64, sha256: store.put(&text)? })
+            Ok(Payload::Blob { size: text.len() as u64, sha256: beside.blob(&text)? })
         }
         Payload::Blob { sha256, size } if hash::is_digest(&sha256) => Ok(Payload::Blob { sha256, size }),
         Payload::Private { sha256, size } if hash::is_digest(&sha256) => Ok(Payload::Private { sha256, size }),
@@ -134,23 +134,23 @@ pub(crate) fn payload(payload: Payload, store: &Store) -> Result<Payload, Journa
 
 /// A bare value within `limit` bytes; over it, what a [`Payload::Blob`] looks like. A value that
 /// looks like that already becomes a blob too, so that no one can pass one off as the other.
-fn value(mut value: Value, limit: usize, store: &Store) -> Result<Value, JournalError> {
+fn value(mut value: Value, limit: usize, beside: &Beside) -> Result<Value, JournalError> {
     value.sort_all_objects();
     if is_shallow(&value, MAX_DEPTH) && measure(&value, limit).is_some() && references::of_value(&value).is_none() {
         return Ok(value);
     }
     let text = serde_json::to_vec(&value).map_err(|error| JournalError::Encode { what: error.to_string() })?;
     let size = text.len();
-    Ok(json!({ "blob": { "sha256": store.put(&text)?, "size": size } }))
+    Ok(json!({ "blob": { "sha256": beside.blob(&text)?, "size": size } }))
 }
 
 /// The enforcement within its bound. Over it, all of it is a blob, and what each layer's read-back says in short
 /// stays beside the blob's name, so that the line alone still tells what held.
-fn layers(enforcement: Value, store: &Store) -> Result<Value, JournalError> {
+fn layers(enforcement: Value, beside: &Beside) -> Result<Value, JournalError> {
     let short = short_layers(&enforcement);
     // A layer of that name would look like the blob: it is kept, but apart.
     let enforcement = if enforcement.get("blob").is_some() { json!({ "layers": enforcement }) } else { enforcement };
-    let mut bounded = value(enforcement, ENFORCEMENT, store)?;
+    let mut bounded = value(enforcement, ENFORCEMENT, beside)?;
     if references::of_value(&bounded).is_some()
         && let (Some(map), Some(short)) = (bounded.as_object_mut(), short)
     {

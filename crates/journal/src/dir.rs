@@ -10,6 +10,9 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 /// Where payloads lie that are too long for a line.
 pub(crate) const BLOBS: &str = "blobs";
 
+/// Where payloads lie that may have to be forgotten.
+pub(crate) const PRIVATE: &str = "private";
+
 /// Highest segment number; names have eight digits.
 pub(crate) const MAX_SEGMENT: u32 = 99_999_999;
 

@@ -21,8 +21,8 @@ impl fmt::Display for At {
     }
 }
 
-/// Why a record could not be kept. After any of these but [`JournalError::Clock`],
-/// [`JournalError::Encode`] and [`JournalError::Full`] the writer is poisoned: it refuses everything that follows, since what
+/// Why a record could not be kept. After any of these but [`JournalError::Clock`], [`JournalError::Encode`],
+/// [`JournalError::Full`] and [`JournalError::NoSpace`] the writer is poisoned: it refuses everything that follows, since what
 /// the disk holds is no longer known. Nothing that returned this has been recorded.
 #[derive(Debug)]
 pub enum JournalError {
@@ -86,6 +86,16 @@ pub enum JournalError {
         /// Bytes that are allowed.
         allowed: u64,
     },
+    /// The file system, or a quota on it, has no room for the record, or for a blob of it, and for what
+    /// [`crate::Writer::keep_free`] keeps. Nothing of it was written.
+    NoSpace {
+        /// File name in the journal directory.
+        file: String,
+        /// Bytes that were to be added.
+        bytes: u64,
+        /// `ENOSPC` or `EDQUOT`.
+        errno: Errno,
+    },
     /// Segment or sequence numbers are used up.
     Exhausted,
     /// Recovery met damage that no crash explains; nothing was changed.
@@ -114,6 +124,17 @@ impl fmt::Display for JournalError {
             Self::Full { used, bytes, allowed } => {
                 write!(f, "journal: {bytes} bytes more than the {used} it has would pass the {allowed} it may have")
             }
+            Self::NoSpace { file, bytes, errno } => {
+                let (what, remedy) = match errno {
+                    Errno::EDQUOT => ("quota", "raise the quota or free space under it"),
+                    _ => ("disk full", "free space on its file system"),
+                };
+                let said = errno.desc();
+                write!(
+                    f,
+                    "journal {file}: {what} ({said}): no room for {bytes} bytes more and for the last records; {remedy}"
+                )
+            }
             Self::Exhausted => write!(f, "journal: no segment or sequence number is left"),
             Self::Damaged(error) => write!(f, "journal damaged, not recovered: {error}"),
         }
@@ -123,7 +144,7 @@ impl fmt::Display for JournalError {
 impl std::error::Error for JournalError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io { errno, .. } => Some(errno),
+            Self::Io { errno, .. } | Self::NoSpace { errno, .. } => Some(errno),
             Self::Damaged(error) => Some(error),
             _ => None,
         }

@@ -4,10 +4,12 @@
 //! again after a crash, [`Reader`] streams one and checks it on the way, [`verify`] checks all of
 //! it with its blobs. The formats are in `docs/journal.md`.
 
+mod beside;
 mod bound;
 mod canonical;
 mod contents;
 mod dir;
+pub mod disk;
 mod error;
 mod hash;
 mod newest;
@@ -17,6 +19,7 @@ pub mod record;
 mod recover;
 mod references;
 mod room;
+mod segment;
 mod store;
 pub mod tiles;
 mod time;
@@ -30,7 +33,7 @@ pub use hash::hex;
 pub use newest::newest_time;
 pub use reader::{Line, Reader};
 pub use record::{Call, Entry, Outcome, Payload, Record, Start, Syscall};
-pub use recover::{Cut, Recovered, recover};
+pub use recover::{Cut, Recovered, recover, recover_on};
 pub use time::{format_time, parse_time};
 pub use verify::{Verified, verify, verify_each, verify_to};
 pub use writer::{Options, Receipt, Writer};

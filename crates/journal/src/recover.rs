@@ -1,19 +1,19 @@
 //! Taking up a journal after its writer died.
 
-use std::fs::File;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::unistd::{fsync, ftruncate};
 
-use crate::dir::{open_file, segment_name};
+use crate::MAX_LINE;
+use crate::beside::Beside;
+use crate::dir::segment_name;
+use crate::disk::{Access, Disk, Kernel};
 use crate::error::{JournalError, ReadError};
 use crate::reader::Reader;
 use crate::record::Record;
-use crate::store::Store;
-use crate::writer::{Options, Writer, io, lock};
+use crate::segment::{Segment, io};
+use crate::writer::{Options, Writer, lock};
 
 /// A journal that goes on.
 #[derive(Debug)]
@@ -38,38 +38,47 @@ pub struct Cut {
 /// [`Record::Recovered`], durably. Any other damage is an error and nothing is changed: no crash
 /// leaves it.
 pub fn recover(dir: OwnedFd) -> Result<Recovered, JournalError> {
+    recover_on(Arc::new(Kernel), dir)
+}
+
+/// [`recover`] on a disk.
+pub fn recover_on(disk: Arc<dyn Disk>, dir: OwnedFd) -> Result<Recovered, JournalError> {
     let dir = lock(dir)?;
     let copy =
         dir.try_clone().map_err(|error| io("dup", ".")(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)))?;
     let mut reader = Reader::from_dir(copy).map_err(JournalError::Damaged)?;
-    let segment = reader.segments();
+    let number = reader.segments();
     let torn = loop {
         match reader.read() {
             Ok(Some(_)) => {}
             Ok(None) => break None,
-            Err(ReadError::Torn { at, offset, bytes }) if at.segment == segment => {
+            Err(ReadError::Torn { at, offset, bytes }) if at.segment == number => {
                 break Some((offset, bytes));
             }
             Err(error) => return Err(JournalError::Damaged(error)),
         }
     };
-    let name = segment_name(segment);
-    let (file, length) = open_file(&*dir, &name, OFlag::O_RDWR | OFlag::O_APPEND).map_err(io("openat", &name))?;
+    let name = segment_name(number);
+    let (file, length) = disk.open(dir.as_fd(), &name, Access::Mend).map_err(io("openat", &name))?;
+    let file = Last { disk: &*disk, file, name: &name };
     let offset = reader.offset();
     if length != offset + torn.map_or(0, |(_, bytes)| bytes) {
         // It grew or shrank under the lock: someone writes it who does not take the lock.
         return Err(JournalError::Locked);
     }
-    let store = Store::reopen(&*dir)?;
     let (seq, prev) = reader.head();
+    let beside = Beside::reopen(&disk, &dir, seq)?;
     let cut = match torn {
         None => None,
-        Some((offset, bytes)) => Some(cut_tail(&store, &file, &name, offset, bytes)?),
+        Some((offset, bytes)) => Some(file.cut_tail(&beside, offset, bytes)?),
     };
-    // What the last writer wrote but did not flush is built upon now.
-    fsync(&file).map_err(io("fsync", &name))?;
-    let mut writer =
-        Writer { dir, store, file, segment, length: offset, seq, prev, poison: None, options: Options::default() };
+    // Names may be in memory only.
+    disk.sync(dir.as_fd()).map_err(io("fsync", "."))?;
+    file.make_durable(offset)?;
+    let (append, _) = disk.open(dir.as_fd(), &name, Access::Append).map_err(io("openat", &name))?;
+    let segment = Segment::of(&disk, append, number, offset);
+    let options = Options::default();
+    let mut writer = Writer { dir, disk, beside, segment, spare: 0, seq, prev, poison: None, options };
     if let Some(Cut { bytes, sha256 }) = &cut {
         let record = Record::Recovered { cut_bytes: *bytes, cut_sha256: sha256.clone() };
         writer.append(record)?;
@@ -78,17 +87,66 @@ pub fn recover(dir: OwnedFd) -> Result<Recovered, JournalError> {
     Ok(Recovered { writer, cut })
 }
 
-/// Keeps the torn bytes as a blob, then cuts them off.
-fn cut_tail(store: &Store, file: &OwnedFd, name: &str, offset: u64, bytes: u64) -> Result<Cut, JournalError> {
-    let failed = |op: &'static str| {
-        move |error: std::io::Error| io(op, name)(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
-    };
-    let copy = file.try_clone().map_err(failed("dup"))?;
-    // A torn line is under MAX_LINE, or the reader would have called it too long.
-    let mut tail = vec![0; usize::try_from(bytes).map_err(|_| JournalError::Exhausted)?];
-    File::from(copy).read_exact_at(&mut tail, offset).map_err(failed("pread"))?;
-    let digest = store.put(&tail)?;
-    let end = i64::try_from(offset).map_err(|_| JournalError::Exhausted)?;
-    ftruncate(file, end).map_err(io("ftruncate", name))?;
-    Ok(Cut { bytes, sha256: digest })
+/// The last segment.
+struct Last<'a> {
+    disk: &'a dyn Disk,
+    file: OwnedFd,
+    name: &'a str,
+}
+
+impl Last<'_> {
+    /// Keeps the torn bytes as a blob, then cuts them off.
+    fn cut_tail(&self, beside: &Beside, offset: u64, bytes: u64) -> Result<Cut, JournalError> {
+        // A torn line is under MAX_LINE, or the reader would have called it too long.
+        let mut tail = vec![0; usize::try_from(bytes).map_err(|_| JournalError::Exhausted)?];
+        self.read(&mut tail, offset)?;
+        let sha256 = beside.blob(&tail)?;
+        self.disk.truncate(self.file.as_fd(), offset).map_err(io("ftruncate", self.name))?;
+        Ok(Cut { bytes, sha256 })
+    }
+
+    /// Makes the first `length` bytes durable, and frees what was reserved after them. They are written again as they
+    /// are: after a failed fsync(2) the kernel holds pages for clean that the disk never got, and would say that a
+    /// second one succeeded.
+    fn make_durable(&self, length: u64) -> Result<(), JournalError> {
+        let mut buffer = vec![0; 16 * MAX_LINE];
+        let mut offset = 0;
+        while offset < length {
+            let part = usize::try_from(length - offset).map_or(buffer.len(), |left| left.min(buffer.len()));
+            let part = buffer.get_mut(..part).unwrap_or_default();
+            self.read(part, offset)?;
+            let mut rest = &*part;
+            while !rest.is_empty() {
+                match self.disk.write_at(self.file.as_fd(), rest, offset) {
+                    Ok(0) => {
+                        let file = self.name.to_owned();
+                        return Err(JournalError::Short { file, wrote: 0, wanted: rest.len() });
+                    }
+                    Ok(wrote) => {
+                        rest = rest.get(wrote..).unwrap_or_default();
+                        offset += wrote as u64;
+                    }
+                    Err(Errno::EINTR) => {}
+                    Err(errno) => return Err(io("pwrite", self.name)(errno)),
+                }
+            }
+        }
+        self.disk.truncate(self.file.as_fd(), length).map_err(io("ftruncate", self.name))?;
+        self.disk.sync(self.file.as_fd()).map_err(io("fsync", self.name))
+    }
+
+    /// Fills `bytes` from `offset`.
+    fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), JournalError> {
+        let mut have = 0;
+        while let Some(rest) = bytes.get_mut(have..).filter(|rest| !rest.is_empty()) {
+            match self.disk.read_at(self.file.as_fd(), rest, offset + have as u64) {
+                // It shrank under the lock.
+                Ok(0) => return Err(JournalError::Locked),
+                Ok(read) => have += read,
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(io("pread", self.name)(errno)),
+            }
+        }
+        Ok(())
+    }
 }

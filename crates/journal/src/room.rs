@@ -35,4 +35,9 @@ impl Room {
         self.used.set(after);
         Ok(())
     }
+
+    /// Gives back what was taken since `used` was that, for bytes that were not written.
+    pub(crate) fn give_back_to(&self, used: u64) {
+        self.used.set(used);
+    }
 }

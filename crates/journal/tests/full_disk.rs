@@ -4,9 +4,11 @@
 
 mod common;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use common::{entries, log, open_dir};
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
@@ -60,26 +62,22 @@ fn lines_on_a_full_disk() {
     let journal = dir.path().join("journal");
     std::fs::create_dir(&journal).unwrap();
     let mut writer = Writer::create(open_dir(&journal)).unwrap();
-    let (receipts, error) = fill(&mut writer, &"x".repeat(9000));
-    assert!(
-        matches!(error, JournalError::Short { .. } | JournalError::Io { errno: nix::errno::Errno::ENOSPC, .. }),
-        "{error}"
-    );
+    writer.keep_free(20_000);
+    let (mut receipts, error) = fill(&mut writer, &"x".repeat(9000));
+    assert!(matches!(error, JournalError::NoSpace { errno: Errno::ENOSPC, .. }), "{error}");
+    assert!(error.to_string().contains("00000001.jsonl: disk full ("), "{error}");
     assert!(receipts.len() > 10);
-    let head = writer.head();
-    refuses_everything(&mut writer, &head);
-    drop(writer);
-    // Still full: recovery can't keep the torn tail, so it changes nothing.
-    let before = std::fs::read(journal.join("00000001.jsonl")).unwrap();
-    if matches!(error, JournalError::Short { .. }) {
-        assert!(recover(open_dir(&journal)).is_err());
-        assert_eq!(std::fs::read(journal.join("00000001.jsonl")).unwrap(), before);
-    }
+    verify(&journal).unwrap();
+    // What was kept is there for the last records, and for no more than them.
+    writer.keep_free(0);
+    let (last, error) = fill(&mut writer, &"y".repeat(9000));
+    assert!((2..=3).contains(&last.len()), "{error}");
+    receipts.extend(last);
+    // A journal that is told of room goes on.
     std::fs::remove_file(&ballast).unwrap();
-    let mut recovered = recover(open_dir(&journal)).unwrap();
-    recovered.writer.append(log("there is room again")).unwrap();
-    recovered.writer.commit().unwrap();
-    drop(recovered);
+    writer.append(log("there is room again")).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
     verify(&journal).unwrap();
     acknowledged_is_kept(&journal, &receipts);
 }
@@ -92,11 +90,32 @@ fn blobs_on_a_full_disk() {
     writer.commit().unwrap();
     let head = writer.head();
     let error = writer.payload(json!("x".repeat(300_000))).unwrap_err();
-    assert!(error.to_string().contains("blobs/.tmp: write: No space left on device"), "{error}");
-    refuses_everything(&mut writer, &head);
-    // The half is gone, so the space is back, and the journal is whole.
+    assert!(error.to_string().contains("blobs/.tmp: disk full ("), "{error}");
+    // The half is gone, so the space is back, and the journal is whole and goes on.
     assert_eq!(std::fs::read_dir(dir.path().join("blobs")).unwrap().count(), 0);
     verify_to(dir.path(), head.0, &head.1).unwrap();
+    writer.payload(json!("x".repeat(30_000))).unwrap();
+    writer.append(log("after")).unwrap();
+}
+
+#[test]
+fn what_was_reserved_is_given_back() {
+    let dir = tmpfs("8m");
+    let journal = dir.path().join("journal");
+    std::fs::create_dir(&journal).unwrap();
+    let blocks = || std::fs::metadata(journal.join("00000001.jsonl")).unwrap().blocks() * 512;
+    let mut writer = Writer::create(open_dir(&journal)).unwrap();
+    writer.append(log("x")).unwrap();
+    assert!(blocks() >= 1 << 20, "{} bytes are reserved", blocks());
+    writer.trim();
+    assert!(blocks() <= 4096);
+    writer.append(log("y")).unwrap();
+    assert!(blocks() >= 1 << 20);
+    drop(writer);
+    // A writer that died could not; who takes it up does.
+    drop(recover(open_dir(&journal)).unwrap());
+    assert!(blocks() <= 4096);
+    assert_eq!(verify(&journal).unwrap().records, 2);
 }
 
 /// RLIMIT_FSIZE makes write(2) give a short count, then EFBIG. It is the whole process's limit, so it is over what
@@ -106,7 +125,7 @@ fn a_file_size_limit() {
     SigSet::from(Signal::SIGXFSZ).thread_block().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let mut writer = Writer::create(open_dir(dir.path())).unwrap();
-    setrlimit(Resource::RLIMIT_FSIZE, 1_000_000, 1_000_000).unwrap();
+    setrlimit(Resource::RLIMIT_FSIZE, 3_000_000, 3_000_000).unwrap();
     let (receipts, error) = fill(&mut writer, &"x".repeat(30_000));
     assert!(matches!(error, JournalError::Short { wrote, wanted, .. } if wrote < wanted), "{error}");
     let head = writer.head();

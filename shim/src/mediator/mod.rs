@@ -20,7 +20,7 @@ use crate::control::Control;
 use crate::doors::{self, Doors};
 use crate::error::ShimError;
 use crate::exec::{Due, ToolRun};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, NoRoom};
 use crate::logs::LogBudget;
 use crate::notify::{Fold, Watch};
 use crate::workspace::Workspace;
@@ -151,14 +151,14 @@ impl Mediator {
                 Ok(None) => {}
                 Ok(Some(end)) => return Ok(end),
                 // The call that was to be announced does not happen.
-                Err(ShimError::Journal(full @ JournalError::Full { .. })) => {
+                Err(ShimError::Journal(full @ (JournalError::Full { .. } | JournalError::NoSpace { .. }))) => {
                     let full = self.ledger.no_room(&full);
-                    self.journal_full(full)?;
+                    self.no_room(full)?;
                 }
                 Err(error) => return Err(error),
             }
             if let Some(full) = self.ledger.take_full() {
-                self.journal_full(full)?;
+                self.no_room(full)?;
             }
         }
     }
@@ -227,10 +227,15 @@ impl Mediator {
     }
 
     /// Ends the run: what cannot be recorded must not happen, and there is room only for its end.
-    fn journal_full(&mut self, detail: String) -> Result<(), ShimError> {
+    fn no_room(&mut self, full: NoRoom) -> Result<(), ShimError> {
         self.ledger.close();
-        let reason = detail.clone();
-        self.end_run(&reason, &ToSupervisor::JournalFull { detail })
+        match full {
+            NoRoom::Limit(detail) => {
+                let reason = detail.clone();
+                self.end_run(&reason, &ToSupervisor::JournalFull { detail })
+            }
+            NoRoom::Disk(reason) => self.condemn(&reason),
+        }
     }
 
     /// Ends the run: no more effects, a durable record of why, and the supervisor kills the cell.

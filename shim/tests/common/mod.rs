@@ -319,6 +319,28 @@ pub fn tiny_tmpfs(at: &std::path::Path, size: &str) {
     mount(Some("none"), at, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).unwrap();
 }
 
+/// Mounts an ext4 of 8 MiB, from a file in `dir`, on `at`, as [`tiny_tmpfs`] does.
+pub fn loop_ext4(dir: &std::path::Path, at: &std::path::Path) -> Result<(), String> {
+    use std::process::Command;
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("these tests mount: run them as root");
+    let image = dir.join("image");
+    let file = std::fs::File::create(&image).map_err(|e| e.to_string())?;
+    file.set_len(8 << 20).map_err(|e| e.to_string())?;
+    // Not lazily: the threads that finish it later would be in the way of whoever counts blocks.
+    let made = [
+        Command::new("mkfs.ext4").args(["-q", "-E", "lazy_itable_init=0,lazy_journal_init=0"]).arg(&image).output(),
+        Command::new("mount").args(["--make-rprivate", "/"]).output(),
+        Command::new("mount").args(["-o", "loop"]).arg(&image).arg(at).output(),
+    ];
+    for output in made {
+        let output = output.map_err(|e| format!("mkfs.ext4 or mount: {e}"))?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+    }
+    Ok(())
+}
+
 /// Reads all that is left on a stream, for tests that end a channel.
 pub fn rest(stream: &mut UnixStream) -> Vec<u8> {
     let mut bytes = Vec::new();
