@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use stockade_journal::{JournalError, Outcome, Payload, Record, Start, Writer};
 
 use crate::error::ShimError;
+use crate::heads::Heads;
 
 /// Longest time a record of a read may stay volatile. Intents of writes never wait: see
 /// [`Ledger::commit`].
@@ -42,6 +43,8 @@ pub struct Ledger {
     /// Records made before `start`; `None` once the journal is open for all.
     held: Option<Vec<Record>>,
     volatile_since: Option<Instant>,
+    /// What the notary is to hear.
+    pub heads: Heads,
 }
 
 impl Ledger {
@@ -50,7 +53,15 @@ impl Ledger {
     pub fn new(mut writer: Writer, limit: u64) -> Self {
         writer.allow(limit.saturating_sub(if limit == u64::MAX { 0 } else { RESERVE }));
         writer.keep_free(RESERVE);
-        Self { writer, limit, closing: None, full: None, held: Some(Vec::new()), volatile_since: None }
+        Self {
+            writer,
+            limit,
+            closing: None,
+            full: None,
+            held: Some(Vec::new()),
+            volatile_since: None,
+            heads: Heads::default(),
+        }
     }
 
     /// The run is ending: the reserve is for what is left to be said. What does not fit there is counted, since
@@ -137,6 +148,12 @@ impl Ledger {
         Ok(())
     }
 
+    fn put(&mut self, record: Record) -> Result<(), JournalError> {
+        let receipt = self.writer.append(record)?;
+        self.heads.written(receipt.hash);
+        Ok(())
+    }
+
     /// For the operator.
     #[must_use]
     pub fn no_room(&self, error: &JournalError) -> NoRoom {
@@ -162,9 +179,9 @@ impl Ledger {
         if announces && self.closing.is_some() {
             return Err(JournalError::Full { used: self.writer.used(), bytes: 0, allowed: self.limit });
         }
-        let full = match self.writer.append(record.clone()) {
+        let full = match self.put(record.clone()) {
             Err(full @ (JournalError::Full { .. } | JournalError::NoSpace { .. })) if !announces => full,
-            other => return other.map(drop),
+            other => return other,
         };
         if self.closing.is_none() {
             self.close();
@@ -178,12 +195,12 @@ impl Ledger {
             }
             other => other,
         };
-        match (self.writer.append(short), &mut self.closing) {
+        match (self.put(short), &mut self.closing) {
             (Err(JournalError::Full { .. } | JournalError::NoSpace { .. }), Some(unrecorded)) => {
                 *unrecorded = unrecorded.saturating_add(1);
                 Ok(())
             }
-            (other, _) => other.map(drop),
+            (other, _) => other,
         }
     }
 
@@ -195,6 +212,7 @@ impl Ledger {
         if self.volatile_since.is_some() {
             self.writer.commit()?;
             self.volatile_since = None;
+            self.heads.durable(Instant::now());
         }
         Ok(())
     }

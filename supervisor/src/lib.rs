@@ -12,6 +12,7 @@ pub mod doctor;
 mod environment;
 mod error;
 pub mod fit;
+mod heads;
 mod home;
 pub mod janitor;
 mod landlock_abi;

@@ -10,6 +10,8 @@ use stockade_journal::{Record, recover};
 
 use crate::cgroup::{end_group, remove_tree, wait_empty};
 use crate::error::{Doing, RunError};
+use crate::heads::sign_after;
+use crate::home::Home;
 use crate::reserve::Note;
 
 /// How long killed processes may take to be gone.
@@ -39,16 +41,29 @@ pub(crate) fn all(note: &Note) -> Result<(), RunError> {
 /// record of that. What is wrong with the journal is given back; it does not keep the run's ids.
 pub(crate) fn after_crash(note: &Note) -> Result<Option<String>, RunError> {
     all(note)?;
-    let dir = match fs::File::open(&note.journal) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        other => other.doing("open", &note.journal)?,
-    };
-    let closed = recover(dir.into()).and_then(|mut recovered| {
-        let detail = serde_json::json!({"reason": "the supervisor or the machine ended during the run"});
-        recovered.writer.append(Record::Lifecycle { event: "reclaimed".into(), detail })?;
-        recovered.writer.commit()
-    });
+    if !note.journal.exists() {
+        return Ok(None);
+    }
+    // RUN/journal in runs/ in the state folder.
+    let state = note.journal.ancestors().nth(3).unwrap_or(Path::new("/"));
+    let closed = Home::open(Some(state)).and_then(|home| close_journal(&home, &note.run, &note.journal));
     Ok(closed.err().map(|e| format!("journal of run {}: {e}", note.run)))
+}
+
+/// Mends the journal of a run whose shim did not, closes it with a record of that, and has what it then has
+/// signed. One that is not what was signed of it is left as it is.
+pub(crate) fn close_journal(home: &Home, run: &str, journal: &Path) -> Result<(), RunError> {
+    if !journal.join(FIRST_SEGMENT).exists() {
+        return Ok(());
+    }
+    sign_after(home, run, journal, || {
+        let unkept = |e: stockade_journal::JournalError| RunError::Journal(e.to_string());
+        let dir = fs::File::open(journal).doing("open", journal)?;
+        let mut recovered = recover(dir.into()).map_err(unkept)?;
+        let detail = serde_json::json!({"reason": "its supervisor, its shim or the machine ended during the run"});
+        recovered.writer.append(Record::Lifecycle { event: "reclaimed".into(), detail }).map_err(unkept)?;
+        recovered.writer.commit().map_err(unkept)
+    })
 }
 
 /// A run that never began has no record to keep: its empty file and folders go. Whatever holds something

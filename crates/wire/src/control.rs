@@ -95,6 +95,13 @@ pub enum ToSupervisor {
     },
     /// The `start` record is durable; agent code may run.
     Started,
+    /// These records are durable: their leaf hashes (RFC 6962), for the notary. Every record is told once, in order.
+    Committed {
+        /// Number of the first, from 1.
+        first: u64,
+        /// Hashes in lower-case hex, at most [`crate::notary::MAX_LEAVES`].
+        leaves: Vec<String>,
+    },
     /// Launch a tool cell for one decided and journaled `exec` call.
     LaunchTool {
         /// Chosen by the shim, from 1, never used twice.

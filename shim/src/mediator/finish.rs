@@ -31,6 +31,7 @@ impl Mediator {
         self.flush_counts()?;
         let detail = serde_json::to_value(end).map_err(|e| ShimError::Protocol(e.to_string()))?;
         self.ledger.last("exit", detail)?;
+        self.tell_heads()?;
         let (records, head) = self.ledger.head();
         let summary = Summary {
             calls: self.calls.decided + self.calls.over,
@@ -94,6 +95,7 @@ impl Mediator {
                 if let Err(also) = recorded {
                     crate::diagnose(&also);
                 }
+                let _ = self.tell_heads();
                 let _ = self.control.send(&ToSupervisor::KillCell { reason });
             }
         }

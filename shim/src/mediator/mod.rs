@@ -207,6 +207,9 @@ impl Mediator {
             self.ledger.append(Record::Syscall(line))?;
         }
         self.ledger.settle(now)?;
+        while let Some((first, leaves)) = self.ledger.heads.due(now) {
+            self.control.send(&ToSupervisor::Committed { first, leaves })?;
+        }
         if let Some(tool) = &mut self.tool {
             let cell = tool.cell;
             match tool.tick(now) {
@@ -222,6 +225,14 @@ impl Mediator {
         }
         if self.closed.is_some_and(|due| due <= now) {
             self.condemn("the cell closed its channel and did not end")?;
+        }
+        Ok(())
+    }
+
+    /// Tells of every durable record, due or not.
+    fn tell_heads(&mut self) -> Result<(), ShimError> {
+        while let Some((first, leaves)) = self.ledger.heads.next() {
+            self.control.send(&ToSupervisor::Committed { first, leaves })?;
         }
         Ok(())
     }

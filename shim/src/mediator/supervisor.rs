@@ -95,6 +95,7 @@ impl Mediator {
         self.ledger.begin(start)?;
         self.started = true;
         self.control.send(&ToSupervisor::Started)?;
+        self.tell_heads()?;
         match self.channel.as_mut().map(|channel| channel.start()) {
             Some(Err(error)) => self.channel_failed(error),
             Some(Ok(())) | None => Ok(()),

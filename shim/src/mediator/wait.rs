@@ -68,7 +68,14 @@ impl Mediator {
             return PollTimeout::ZERO;
         }
         let tool = self.tool.as_ref().map(|tool| tool.deadline());
-        let deadlines = [self.fold.deadline(), self.ledger.deadline(), tool, self.condemned, self.closed];
+        let deadlines = [
+            self.fold.deadline(),
+            self.ledger.deadline(),
+            tool,
+            self.ledger.heads.deadline(),
+            self.condemned,
+            self.closed,
+        ];
         match deadlines.into_iter().flatten().min() {
             None => PollTimeout::NONE,
             Some(due) => {

@@ -11,6 +11,7 @@ use stockade_policy::bundle::MIN_JOURNAL;
 
 use crate::cgroup::{Hierarchies, IoLimit};
 use crate::error::{Doing, RunError};
+use crate::heads::Heads;
 use crate::home::{Home, RUNTIME, STATE, record_dir, unrecordable};
 use crate::janitor::Janitor;
 use crate::planner::USER;
@@ -51,6 +52,7 @@ pub(super) struct Scene {
     pub env: Vec<(String, String)>,
     pub hierarchies: Hierarchies,
     pub journal: PathBuf,
+    pub heads: Heads,
     pub note: Note,
     pub reservation: Reservation,
     // Last: fields drop in order, and the janitor waits for what the others hold.
@@ -96,6 +98,7 @@ impl Scene {
             io.set(&note.v2)?;
         }
         record_dir(&folder)?;
+        let heads = Heads::start(&home, &run)?;
         (request.notice)(&format!("run {run}"));
         Ok(Self {
             request,
@@ -108,6 +111,7 @@ impl Scene {
             env,
             hierarchies,
             journal,
+            heads,
             note,
             reservation,
             janitor,

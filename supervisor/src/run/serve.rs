@@ -12,6 +12,7 @@ use stockade_wire::control::{AgentExit, ExitStatus, Reason, RunEnd, Summary, ToS
 use crate::attest::MountWatch;
 use crate::cgroup::end_group;
 use crate::error::{Doing, RunError};
+use crate::reclaim;
 use crate::run::end::{of_native, of_wasm, program_status};
 use crate::run::prepare::Ready;
 use crate::run::tools::{self, Tool};
@@ -35,6 +36,8 @@ enum Source {
     Cell,
     Pipe(usize),
     Screen(usize),
+    /// The notary has signed, or is gone.
+    Notary,
     Tool(usize),
     /// The agent's mount table has changed.
     Mounts,
@@ -53,6 +56,8 @@ struct Run {
     diagnostics_open: bool,
     cell_gone: bool,
     farewell: Option<Summary>,
+    /// Why heads are no longer signed.
+    unsigned: Option<String>,
 }
 
 pub(super) fn serve(ready: Ready) -> Result<Finished, RunError> {
@@ -66,6 +71,7 @@ pub(super) fn serve(ready: Ready) -> Result<Finished, RunError> {
         diagnostics_open: true,
         cell_gone: false,
         farewell: None,
+        unsigned: None,
     };
     // The agent's cell, then what is left in its pipes: every writer is dead, so they end.
     while !run.cell_gone || !run.ready.output.ended() {
@@ -101,6 +107,7 @@ impl Run {
         if self.diagnostics_open {
             sources.push((Source::Diagnostics, self.ready.diagnostics.as_fd(), input));
         }
+        sources.extend(self.ready.scene.heads.fd().map(|fd| (Source::Notary, fd, input)));
         if !self.cell_gone {
             sources.push((Source::Cell, self.ready.cell.newborn.pidfd.as_fd(), input));
             let mounts = self.ready.cell.mounts.as_ref().filter(|_| self.ending.is_none());
@@ -135,6 +142,10 @@ impl Run {
             Source::Signals => self.signal(),
             Source::Control => self.hear(),
             Source::Diagnostics => self.relay_diagnostics(),
+            Source::Notary => {
+                let heard = self.ready.scene.heads.hear();
+                self.unless_unsigned(heard)
+            }
             Source::Cell => {
                 self.cell_gone = true;
                 self.ready.output.agent_gone();
@@ -169,6 +180,17 @@ impl Run {
         match error {
             RunError::Io { errno: Errno::EPIPE | Errno::ECONNRESET, .. } => Ok(()),
             other => Err(other),
+        }
+    }
+
+    /// A record that can't be signed is a record that can't be kept: the run ends.
+    fn unless_unsigned(&mut self, signed: Result<(), RunError>) -> Result<(), RunError> {
+        match signed {
+            Err(error) if self.unsigned.is_none() => {
+                self.unsigned = Some(error.to_string());
+                self.kill(Reason::Killed, error.to_string())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -208,6 +230,10 @@ impl Run {
                     }
                 }
                 Ok(())
+            }
+            ToSupervisor::Committed { first, leaves } => {
+                let told = self.ready.scene.heads.committed(first, &leaves);
+                self.unless_unsigned(told)
             }
             ToSupervisor::KillTool { cell } => self.tools.iter().filter(|t| t.id == cell).try_for_each(tools::kill),
             ToSupervisor::KillCell { reason } => self.kill(Reason::Killed, reason),
@@ -323,21 +349,29 @@ impl Run {
         let _reaped = waitid(Id::PIDFd(self.ready.shim.newborn.pidfd.as_fd()), WaitPidFlag::WEXITED);
         self.ready.output.finish();
         let recorded = self.farewell.is_some();
+        if recorded && self.unsigned.is_none() {
+            self.unsigned = self.ready.scene.heads.finish().err().map(|error| error.to_string());
+        }
         let summary = self.farewell.unwrap_or_default();
         let Ready { scene, control, output, deadline, .. } = self.ready;
         drop(control);
         let native = matches!(scene.request.agent, Agent::Native { .. });
-        let (run, journal) = (scene.run.clone(), scene.journal.clone());
+        let (run, journal, home) = (scene.run.clone(), scene.journal.clone(), scene.home.clone());
         let (clock, signals) = scene.strike()?;
         // All of the run is gone; a reader that does not read holds nothing but this.
         let undelivered = output.deliver(deadline.max(Instant::now() + READER), signals.as_fd());
         if !recorded {
+            let problem = reclaim::close_journal(&home, &run, &journal).err().map(|e| format!("; {e}"));
             // The agent ran, so this is no refusal; but without a last record it is no other end either.
             end.detail = format!(
-                "{}; its shim did not finish the journal in {}, see stockade journal verify",
+                "{}; its shim did not finish the journal in {}, see stockade journal verify{}",
                 end.detail,
-                journal.display()
+                journal.display(),
+                problem.unwrap_or_default()
             );
+            end.reason = Reason::Killed;
+        } else if let Some(why) = self.unsigned.filter(|why| !end.detail.contains(why)) {
+            end.detail = format!("{}; its last records are not in the host's log: {why}", end.detail);
             end.reason = Reason::Killed;
         }
         if native {

@@ -92,6 +92,7 @@ impl Talk<'_> {
                 map.insert("wasmtime".into(), wasm_layer(report));
             }
         }
+        self.scene.heads.begin()?;
         self.say(&ToShim::Attested { enforcement }, &[])?;
         match self.next()? {
             ToSupervisor::Started => {}
