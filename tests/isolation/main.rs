@@ -22,6 +22,7 @@ mod bad_surroundings;
 mod bad_workspace;
 mod ceiling;
 mod fs_agreement;
+mod heads;
 mod journal;
 mod language;
 mod limits;

@@ -15,6 +15,8 @@ pub enum Victim {
     Janitor,
     Launcher,
     Shim,
+    /// The process that signs.
+    Notary,
     /// The first process of the cell: `stockade-init` or `stockade-cell`.
     Cell,
 }
@@ -26,6 +28,9 @@ impl Victim {
             Self::Stockade => Some(pid(of.pid())),
             Self::Janitor => children(of)
                 .find(|p| fs::read(p.join("cmdline")).is_ok_and(|c| contains(&c, b"janitor-of-one-run")))
+                .map(number),
+            Self::Notary => children(of)
+                .find(|p| fs::read(p.join("cmdline")).is_ok_and(|c| c.starts_with(b"stockade-notary")))
                 .map(number),
             Self::Launcher => children(of)
                 .find(|p| fs::read_to_string(p.join("comm")).is_ok_and(|c| c == "stockade-launch\n"))

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -106,6 +107,8 @@ impl Notary {
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
             .map_err(system("socketpair"))?;
         let mut command = Command::new(program);
+        // Whatever path it is started by, this is what an operator sees.
+        command.arg0("stockade-notary");
         command.arg(&place.folder).arg(&place.cosigned).env_clear().current_dir("/");
         if let Some(dir) = std::env::var_os("CREDENTIALS_DIRECTORY") {
             command.env("CREDENTIALS_DIRECTORY", dir);

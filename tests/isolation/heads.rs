@@ -1,0 +1,106 @@
+//! Signed heads: every record of a run is signed at its end, whoever was killed, and what is cut later shows.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use serde_json::Value;
+
+use crate::rig::{Rig, list, reap_all};
+use crate::victims::Victim;
+
+/// Waits for a file `go` in the workspace, and says so; the test makes it.
+const WAITS: &str = "import os, sys, time
+print('ready', flush=True)
+while not os.path.exists('/workspace/go'): time.sleep(0.01)
+";
+
+fn stockade(rig: &Rig, args: &[&str]) -> (Option<i32>, String) {
+    let mut command: Command = rig.stockade();
+    let done = command.args(args).arg("--state").arg(rig.path("state")).output().unwrap();
+    (done.status.code(), String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr))
+}
+
+fn key(rig: &Rig) -> String {
+    stockade(rig, &["notary", "key", "--first"]).1.trim().to_owned()
+}
+
+/// Verifies the newest run with the first key; gives the exit code and what was said.
+fn verify(rig: &Rig) -> (Option<i32>, String) {
+    stockade(rig, &["journal", "verify", "last", "--key", &key(rig)])
+}
+
+/// That all records of the newest run are signed.
+fn all_signed(rig: &Rig, after: &str) {
+    let (code, said) = verify(rig);
+    let records = rig.records().len();
+    assert_eq!(code, Some(0), "{after}: {said}");
+    assert!(said.contains(&format!("signed: {records} records")), "{after}: {records} records: {said}");
+}
+
+fn segment(rig: &Rig) -> PathBuf {
+    list(&rig.path("state/runs")).pop().unwrap().join("journal/00000001.jsonl")
+}
+
+#[test]
+fn heads_are_signed_and_a_cut_journal_shows() {
+    let Some(rig) = Rig::new("heads_are_signed_and_a_cut_journal_shows", &["python3"]) else { return };
+    let policy = rig.native_policy("");
+    rig.python(&policy, "import socket\ntry: socket.socket()\nexcept OSError: pass").expect("a run", 0, &[]);
+    all_signed(&rig, "a run");
+    // Without its last line the chain holds: only the signed heads tell.
+    let path = segment(&rig);
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let cut: String = whole.lines().take(whole.lines().count() - 1).map(|line| line.to_owned() + "\n").collect();
+    std::fs::write(&path, cut).unwrap();
+    let (code, said) = verify(&rig);
+    assert_eq!(code, Some(15), "{said}");
+    assert!(said.contains("rollback"), "{said}");
+    rig.forget_runs();
+    rig.clean("the runs");
+}
+
+#[test]
+fn a_notary_that_is_killed_comes_back_and_nothing_is_unsigned() {
+    let Some(rig) = Rig::new("a_notary_that_is_killed_comes_back_and_nothing_is_unsigned", &["python3"]) else {
+        return;
+    };
+    let policy = rig.native_policy("");
+    for kills in [1, 3] {
+        let mut command = rig.command(&policy);
+        let mut running = rig.begin(command.args(["--", "/usr/bin/python3", "-c", WAITS]));
+        running.until("the agent to be ready", |r| r.wrote().contains("ready"));
+        for _ in 0..kills {
+            running.until("the notary", |r| Victim::Notary.pid(r).is_some());
+            let notary = Victim::Notary.pid(&running).unwrap();
+            kill(notary, Signal::SIGKILL).unwrap();
+            running.until("the notary's end", |r| Victim::Notary.pid(r) != Some(notary));
+        }
+        rig.file("work/go", "");
+        running.end().expect("a run whose notary is killed", 0, &["finished"]);
+        all_signed(&rig, "its notary was killed");
+        std::fs::remove_file(rig.path("work/go")).unwrap();
+        rig.forget_runs();
+    }
+    rig.clean("the runs");
+}
+
+#[test]
+fn what_a_killed_run_leaves_is_closed_and_signed() {
+    let Some(rig) = Rig::new("what_a_killed_run_leaves_is_closed_and_signed", &["python3"]) else { return };
+    let policy = rig.native_policy("");
+    for victim in [Victim::Shim, Victim::Stockade] {
+        let mut command = rig.command(&policy);
+        let mut running = rig.begin(command.args(["--", "/usr/bin/python3", "-c", WAITS]));
+        running.until("the agent to be ready", |r| r.wrote().contains("ready"));
+        assert!(victim.kill(&running), "{victim:?}");
+        running.end_within(Duration::from_secs(20));
+        reap_all("the run");
+        let last = rig.records().pop().unwrap();
+        assert_eq!(last.get("event"), Some(&Value::from("reclaimed")), "{victim:?}: {last}");
+        all_signed(&rig, &format!("{victim:?} was killed"));
+        rig.forget_runs();
+    }
+    rig.clean("the runs");
+}
