@@ -44,7 +44,9 @@ impl Rig {
         let bin = dir.path().join("bin");
         fs::create_dir(&bin).unwrap();
         let programs = Programs::find();
-        for name in ["stockade", "stockade-shim", "stockade-init", "stockade-cell", "stockade-compile"] {
+        for name in
+            ["stockade", "stockade-shim", "stockade-init", "stockade-cell", "stockade-compile", "stockade-notary"]
+        {
             if programs.path(name).exists() {
                 fs::copy(programs.path(name), bin.join(name)).unwrap();
             }

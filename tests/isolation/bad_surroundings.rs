@@ -147,7 +147,7 @@ fn without_root_nothing_starts() {
     fs::set_permissions(&policy, Permissions::from_mode(0o644)).unwrap();
     // The programs may be where nobody can go.
     let open_dir = rig.folder("bin");
-    for name in ["stockade", "stockade-launcher", "stockade-shim", "stockade-init"] {
+    for name in ["stockade", "stockade-launcher", "stockade-shim", "stockade-init", "stockade-notary"] {
         fs::copy(stockade_tests::host::Programs::find().path(name), open_dir.join(name)).unwrap();
     }
     let mut command = Command::new(open_dir.join("stockade"));

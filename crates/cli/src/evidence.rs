@@ -196,6 +196,8 @@ impl Evidence {
         let mut tree = Frontier::new();
         let mut expected = expected.iter().copied().peekable();
         let (mut run, mut full, mut wrong) = (None, None, None);
+        // A run that ended before its start has records of that end alone.
+        let mut ran = false;
         let mut hold = |tree: &Frontier| {
             while let Some((size, signed)) = expected.next_if(|(size, _)| *size == tree.size()) {
                 let found = tree.root();
@@ -209,13 +211,15 @@ impl Evidence {
             if let (1, Record::Start(start)) = (line.entry.seq, &line.entry.record) {
                 run = Some(start.run.clone());
             }
+            ran |= !matches!(line.entry.record, Record::Lifecycle { .. } | Record::Recovered { .. });
             full = full.take().or(tree.push(line.hash).err());
             hold(&tree);
         })
         .map_err(EvidenceError::Journal)?;
         let left = expected.last();
         match run {
-            None => return Err(EvidenceError::NoStart),
+            None if ran => return Err(EvidenceError::NoStart),
+            None => {}
             Some(found) if found != self.run => return Err(EvidenceError::Run { expected: self.run.clone(), found }),
             Some(_) => {}
         }

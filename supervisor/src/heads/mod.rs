@@ -277,7 +277,7 @@ impl From<ClientError> for GoOn {
 
 /// What can't be signed can't be kept.
 fn refused(error: ClientError) -> RunError {
-    RunError::Journal(error.to_string())
+    RunError::Journal(format!("journal: its heads cannot be signed: {error}"))
 }
 
 /// 64 lower-case hexadecimal digits.

@@ -53,7 +53,8 @@ pub struct Cells {
     seen_runs: HashSet<PathBuf>,
 }
 
-const OURS: [&str; 5] = ["stockade", "stockade-launcher", "stockade-init", "stockade-shim", "stockade-compile"];
+const OURS: [&str; 6] =
+    ["stockade", "stockade-launcher", "stockade-init", "stockade-shim", "stockade-compile", "stockade-notary"];
 
 /// An agent of the right world that does nothing: it is compiled as any other, then the probe
 /// runs in its place.
