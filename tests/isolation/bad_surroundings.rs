@@ -168,7 +168,7 @@ fn without_root_nothing_starts() {
     let ran = rig.end(command.args(["--", "/usr/bin/true"]));
     ran.expect("a launcher that anyone may write", 13, &["stockade-launcher", "writable by root alone"]);
     fs::remove_file(open_dir.join("stockade-launcher")).unwrap();
-    rig.end(&mut command).expect("no launcher", 13, &["stockade-shim", "installed completely"]);
+    rig.end(&mut command).expect("no launcher", 13, &["stockade-notary", "installed completely"]);
     rig.clean("no root");
 }
 
