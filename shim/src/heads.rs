@@ -49,12 +49,12 @@ impl Heads {
     #[must_use]
     pub fn due(&mut self, now: Instant) -> Option<(u64, Vec<String>)> {
         let full = self.durable >= MAX_LEAVES;
-        if full || self.deadline().is_some_and(|due| due <= now) { self.next() } else { None }
+        if full || self.deadline().is_some_and(|due| due <= now) { self.take() } else { None }
     }
 
     /// Durable leaves, whether due or not.
     #[must_use]
-    pub fn next(&mut self) -> Option<(u64, Vec<String>)> {
+    pub fn take(&mut self) -> Option<(u64, Vec<String>)> {
         let count = self.durable.min(MAX_LEAVES);
         if count == 0 {
             return None;
@@ -81,15 +81,15 @@ mod tests {
         let now = Instant::now();
         heads.written([1; 32]);
         heads.written([2; 32]);
-        assert_eq!(heads.next(), None);
+        assert_eq!(heads.take(), None);
         heads.durable(now);
         heads.written([3; 32]);
         assert_eq!(heads.due(now), None);
         assert_eq!(heads.deadline(), Some(now + TELL));
         assert_eq!(heads.due(now + TELL), Some((1, vec!["01".repeat(32), "02".repeat(32)])));
-        assert_eq!((heads.deadline(), heads.next()), (None, None));
+        assert_eq!((heads.deadline(), heads.take()), (None, None));
         heads.durable(now);
-        assert_eq!(heads.next(), Some((3, vec!["03".repeat(32)])));
+        assert_eq!(heads.take(), Some((3, vec!["03".repeat(32)])));
     }
 
     #[test]
@@ -102,6 +102,6 @@ mod tests {
         heads.durable(now);
         assert_eq!(heads.due(now).map(|(first, leaves)| (first, leaves.len())), Some((1, MAX_LEAVES)));
         assert_eq!(heads.due(now), None);
-        assert_eq!(heads.next().map(|(first, leaves)| (first, leaves.len())), Some((MAX_LEAVES as u64 + 1, 1)));
+        assert_eq!(heads.take().map(|(first, leaves)| (first, leaves.len())), Some((MAX_LEAVES as u64 + 1, 1)));
     }
 }

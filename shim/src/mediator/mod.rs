@@ -231,7 +231,7 @@ impl Mediator {
 
     /// Tells of every durable record, due or not.
     fn tell_heads(&mut self) -> Result<(), ShimError> {
-        while let Some((first, leaves)) = self.ledger.heads.next() {
+        while let Some((first, leaves)) = self.ledger.heads.take() {
             self.control.send(&ToSupervisor::Committed { first, leaves })?;
         }
         Ok(())
