@@ -32,6 +32,16 @@ impl Answer {
         Self::error(Status::Invalid, "invalid", message)
     }
 
+    /// The body as the agent gets it: keys in the order of their bytes, as the journal has them, so that who reads the
+    /// answer there reads what the agent got.
+    #[must_use]
+    pub fn into_text(self) -> Vec<u8> {
+        let mut body = self.body;
+        body.sort_all_objects();
+        // Serialising a value cannot fail.
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+
     /// The status as the journal says it.
     #[must_use]
     pub fn status_name(&self) -> &'static str {

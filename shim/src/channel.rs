@@ -91,18 +91,18 @@ impl Channel {
         self.queue(&ToCell::Start)
     }
 
-    /// Answers the call in flight. An answer over [`MAX_FRAME`] cannot be formed by the tools'
+    /// Answers the call in flight; `recorded` says that the answer is that of a run before. An answer over [`MAX_FRAME`] cannot be formed by the tools'
     /// bounds; should one be, the cell is told so instead.
     ///
     /// # Errors
     /// What [`Self::flush`] says.
-    pub fn reply(&mut self, id: u64, status: Status, body: Vec<u8>) -> Result<(), FrameError> {
+    pub fn reply(&mut self, id: u64, status: Status, recorded: bool, body: Vec<u8>) -> Result<(), FrameError> {
         self.protocol.answered();
         let reply = if body.len() > MAX_FRAME - 64 {
             let body = br#"{"error":"too_large","message":"the result does not fit a frame"}"#.to_vec();
-            ToCell::Reply { id, status: Status::Failed, body }
+            ToCell::Reply { id, status: Status::Failed, recorded, body }
         } else {
-            ToCell::Reply { id, status, body }
+            ToCell::Reply { id, status, recorded, body }
         };
         self.queue(&reply)
     }

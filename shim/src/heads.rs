@@ -25,6 +25,12 @@ pub struct Heads {
 }
 
 impl Heads {
+    /// After records that the notary has.
+    #[must_use]
+    pub fn after(told: u64) -> Self {
+        Self { told, ..Self::default() }
+    }
+
     /// A record was written.
     pub fn written(&mut self, leaf: Hash) {
         self.untold.push(leaf);

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use stockade_journal::{JournalError, Outcome, Payload, Record, Start, Writer};
+use stockade_journal::{JournalError, Outcome, Payload, Record, Writer};
 
 use crate::error::ShimError;
 use crate::heads::Heads;
@@ -53,6 +53,7 @@ impl Ledger {
     pub fn new(mut writer: Writer, limit: u64) -> Self {
         writer.allow(limit.saturating_sub(if limit == u64::MAX { 0 } else { RESERVE }));
         writer.keep_free(RESERVE);
+        let (told, _) = writer.head();
         Self {
             writer,
             limit,
@@ -60,7 +61,7 @@ impl Ledger {
             full: None,
             held: Some(Vec::new()),
             volatile_since: None,
-            heads: Heads::default(),
+            heads: Heads::after(told),
         }
     }
 
@@ -98,12 +99,12 @@ impl Ledger {
         self.full.take()
     }
 
-    /// Writes the `start` record, then what was held back, and makes all durable.
+    /// Writes the first record, `start` or `resumed`, then what was held back, and makes all durable.
     ///
     /// # Errors
     /// [`JournalError`]; the run cannot go on.
-    pub fn begin(&mut self, start: Start) -> Result<(), ShimError> {
-        self.write(Record::Start(Box::new(start)))?;
+    pub fn begin(&mut self, first: Record) -> Result<(), ShimError> {
+        self.write(first)?;
         self.open()?;
         self.commit()
     }

@@ -161,7 +161,7 @@ mod tests {
     use stockade_wire::frame::Level;
 
     fn call(id: u64) -> FromCell {
-        FromCell::Call { id, tool: "clock".into(), args: b"{}".to_vec() }
+        FromCell::Call { id, fuel: 0, tool: "clock".into(), args: b"{}".to_vec() }
     }
     fn ready() -> FromCell {
         FromCell::Ready { report: b"{}".to_vec() }

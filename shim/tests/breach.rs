@@ -36,7 +36,7 @@ fn frame(frame: &FromCell) -> Vec<u8> {
     frame.encode().unwrap()
 }
 fn call(id: u64, tool: &str) -> Vec<u8> {
-    frame(&FromCell::Call { id, tool: tool.into(), args: b"{}".to_vec() })
+    frame(&FromCell::Call { id, fuel: 0, tool: tool.into(), args: b"{}".to_vec() })
 }
 fn ready() -> Vec<u8> {
     frame(&FromCell::Ready { report: b"{}".to_vec() })
@@ -110,8 +110,12 @@ fn one_call_at_a_time() {
 #[test]
 fn no_effect_is_served_after_a_breach() {
     let mut rig = Rig::running();
-    let write =
-        FromCell::Call { id: 1, tool: "workspace.write".into(), args: br#"{"path":"x","content":"y"}"#.to_vec() };
+    let write = FromCell::Call {
+        id: 1,
+        fuel: 0,
+        tool: "workspace.write".into(),
+        args: br#"{"path":"x","content":"y"}"#.to_vec(),
+    };
     let bytes = [ready(), frame(&write)].concat();
     rig.cell().write_all(&bytes).unwrap();
     assert!(matches!(rig.receive(), Some(ToSupervisor::KillCell { .. })));
@@ -124,8 +128,12 @@ fn no_effect_is_served_after_a_breach() {
 fn calls_that_a_dead_cell_left_are_not_performed() {
     let mut rig = Rig::new("wasm", POLICY);
     rig.start();
-    let write =
-        FromCell::Call { id: 1, tool: "workspace.write".into(), args: br#"{"path":"x","content":"y"}"#.to_vec() };
+    let write = FromCell::Call {
+        id: 1,
+        fuel: 0,
+        tool: "workspace.write".into(),
+        args: br#"{"path":"x","content":"y"}"#.to_vec(),
+    };
     // In this order the mediator can't see the call without the end.
     rig.send(&ToShim::CellExited { end: end() });
     let _ = rig.cell().write_all(&frame(&write));

@@ -338,7 +338,8 @@ fn a_cell_that_does_not_listen_only_stops_itself() {
     let mut cell = rig.cell().try_clone().unwrap();
     let asking = std::thread::spawn(move || {
         for id in 2..200u64 {
-            let frame = FromCell::Call { id, tool: "workspace.read".into(), args: br#"{"path":"big"}"#.to_vec() };
+            let frame =
+                FromCell::Call { id, fuel: 0, tool: "workspace.read".into(), args: br#"{"path":"big"}"#.to_vec() };
             if std::io::Write::write_all(&mut cell, &frame.encode().unwrap()).is_err() {
                 return;
             }

@@ -37,7 +37,7 @@ fn fill(path: &Path) {
 fn calls_until_the_end(rig: &mut Rig) -> u64 {
     for id in 1.. {
         let args = format!(r#"{{"path":"f{id}","content":"x"}}"#);
-        let frame = FromCell::Call { id, tool: "workspace.write".into(), args: args.into_bytes() };
+        let frame = FromCell::Call { id, fuel: 0, tool: "workspace.write".into(), args: args.into_bytes() };
         if rig.cell().write_all(&frame.encode().unwrap()).is_err() {
             return id - 1;
         }

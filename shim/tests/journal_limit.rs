@@ -44,7 +44,7 @@ fn a_call_that_finds_no_room_does_not_happen() {
     let mut answered = 0;
     for id in 1..1000 {
         let args = json!({ "path": format!("f{id}"), "content": "x".repeat(2000) }).to_string();
-        let frame = FromCell::Call { id, tool: "workspace.write".into(), args: args.into_bytes() };
+        let frame = FromCell::Call { id, fuel: 0, tool: "workspace.write".into(), args: args.into_bytes() };
         rig.say(&frame);
         match rig.hear() {
             Some(ToCell::Reply { status, .. }) => assert_eq!(status, Status::Ok),

@@ -149,7 +149,7 @@ impl Program {
     }
 
     fn call(&mut self, id: u64, tool: &str, args: Value) -> (Status, Value) {
-        self.say(&FromCell::Call { id, tool: tool.into(), args: serde_json::to_vec(&args).unwrap() });
+        self.say(&FromCell::Call { id, fuel: 0, tool: tool.into(), args: serde_json::to_vec(&args).unwrap() });
         match frame::read(&mut self.cell).map(|body| ToCell::decode(&body)) {
             Ok(Ok(ToCell::Reply { status, body, .. })) => (status, serde_json::from_slice(&body).unwrap()),
             other => panic!("{other:?}: {}", self.diagnostics()),
@@ -185,7 +185,7 @@ fn the_program_serves_a_run_under_its_filter() {
     assert_eq!(program.call(20, "http.fetch", json!({})).0, Status::Denied);
     program.say(&FromCell::Log { level: Level::Info, message: "hello".into() });
     assert!(matches!(receive(&program.control), Some(ToSupervisor::Log { .. })));
-    program.say(&FromCell::Call { id: 30, tool: "exec".into(), args: br#"{"argv":["/bin/echo"]}"#.to_vec() });
+    program.say(&FromCell::Call { id: 30, fuel: 0, tool: "exec".into(), args: br#"{"argv":["/bin/echo"]}"#.to_vec() });
     assert!(matches!(receive(&program.control), Some(ToSupervisor::LaunchTool { cell: 1, .. })));
     let (out, mut out_w) = std::io::pipe().unwrap();
     let (err, err_w) = std::io::pipe().unwrap();

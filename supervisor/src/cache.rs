@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -62,6 +62,23 @@ impl Component {
         key.update(processor().as_bytes());
         let entry = home.cache().join(format!("{}.cwasm", hex(&key.finalize())));
         Ok(Self { memory: memfd::sealed("component", &bytes)?, digest, entry })
+    }
+
+    /// Its bytes.
+    pub(crate) fn read(&self) -> Result<Vec<u8>, RunError> {
+        let file = File::from(self.memory.try_clone().doing("share", "component")?);
+        let size = usize::try_from(file.metadata().doing("examine", "component")?.len()).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; size];
+        file.read_exact_at(&mut bytes, 0).doing("read", "component")?;
+        Ok(bytes)
+    }
+
+    /// Makes sure that it is the one with this digest.
+    pub(crate) fn is(&self, digest: &str) -> Result<(), RunError> {
+        if self.digest == digest {
+            return Ok(());
+        }
+        Err(RunError::Recorded(format!("component: recorded is {digest}, here it is {}", self.digest)))
     }
 
     /// The artifact, if it is in the cache whole, as a sealed copy.

@@ -41,8 +41,10 @@ pub enum RunError {
         /// Each difference.
         mismatches: Vec<String>,
     },
-    /// The journal cannot be written.
+    /// The journal cannot be written, or one that is to be run again from is broken.
     Journal(String),
+    /// A recorded run cannot be run again here: something it depends on is gone or another, or it goes on, or has ended.
+    Recorded(String),
     /// An operation of the supervisor's own failed.
     Io {
         /// What was being done.
@@ -71,6 +73,7 @@ impl RunError {
             Self::Host(_) => 13,
             Self::Launch { .. } | Self::LaunchLost { .. } | Self::Attestation { .. } => 14,
             Self::Journal(_) => 15,
+            Self::Recorded(_) => 26,
             Self::Io { .. } | Self::Internal(_) => 1,
         }
     }
@@ -83,7 +86,8 @@ impl std::fmt::Display for RunError {
             | Self::Component(text)
             | Self::Workspace(text)
             | Self::Host(text)
-            | Self::Journal(text) => f.write_str(text),
+            | Self::Journal(text)
+            | Self::Recorded(text) => f.write_str(text),
             Self::Launch { what, step, errno, operand } => {
                 write!(f, "launch of the {what} failed at step {step}")?;
                 if !operand.is_empty() {

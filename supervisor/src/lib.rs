@@ -17,13 +17,17 @@ mod home;
 pub mod janitor;
 mod landlock_abi;
 mod launch;
+pub mod launched;
 mod memfd;
+pub mod objects;
 mod output;
 mod planner;
 mod receive;
 mod reclaim;
+pub mod recorded;
 mod reserve;
 pub mod run;
+pub mod settings;
 mod workspace;
 
 pub use error::RunError;

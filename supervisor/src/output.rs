@@ -16,6 +16,9 @@ use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{Mode, SFlag};
 use nix::unistd::pipe2;
 
+use sha2::{Digest, Sha256};
+
+use crate::cache::hex;
 use crate::error::{Doing, RunError};
 
 /// Bytes that wait for the operator's side.
@@ -37,6 +40,8 @@ pub(crate) struct Stream {
     target: Target,
     broken: bool,
     filter: Filter,
+    /// Of all bytes the agent wrote.
+    hash: Sha256,
 }
 
 /// The operator's side of a stream, never waited for in a write: what polls writable may still have less room
@@ -75,6 +80,7 @@ impl Output {
         }
         if readable && let Some(bytes) = stream.read() {
             self.seen += bytes.len() as u64;
+            stream.hash.update(&bytes);
             let left = usize::try_from(self.limit.saturating_sub(self.seen - bytes.len() as u64)).unwrap_or(usize::MAX);
             let kept = bytes.get(..left.min(bytes.len())).unwrap_or_default();
             self.dropped += (bytes.len() - kept.len()) as u64;
@@ -98,6 +104,11 @@ impl Output {
     /// limit, so it is all taken now.
     pub(crate) fn agent_gone(&mut self) {
         self.streams.iter_mut().for_each(|s| s.room = usize::MAX);
+    }
+
+    /// SHA-256 of all that the agent wrote to each of its streams, hex.
+    pub(crate) fn digests(&self) -> [String; 2] {
+        self.streams.each_ref().map(|stream| hex(&stream.hash.clone().finalize()))
     }
 
     /// Whether the agent's ends are closed.
@@ -161,8 +172,15 @@ impl Stream {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).doing("make", "output pipe")?;
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing("set up", "output pipe")?;
         let target = Target::of(target)?;
-        let stream =
-            Self { pipe: Some(reader.into()), pending: Vec::new(), room: PENDING, target, broken: false, filter };
+        let stream = Self {
+            pipe: Some(reader.into()),
+            pending: Vec::new(),
+            room: PENDING,
+            target,
+            broken: false,
+            filter,
+            hash: Sha256::new(),
+        };
         Ok((stream, writer))
     }
 

@@ -12,6 +12,7 @@ use crate::cgroup::{end_group, remove_tree, wait_empty};
 use crate::error::{Doing, RunError};
 use crate::heads::sign_after;
 use crate::home::Home;
+use crate::launched;
 use crate::reserve::Note;
 
 /// How long killed processes may take to be gone.
@@ -32,6 +33,12 @@ pub(crate) fn all(note: &Note) -> Result<(), RunError> {
     for folder in &note.v1 {
         remove_v1(folder, &note.run)?;
     }
+    if let Some(copy) = &note.copy {
+        match fs::remove_dir_all(copy) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            other => other.doing("remove", copy)?,
+        }
+    }
     seal_journal(&note.journal)?;
     forget_if_unrecorded(&note.journal);
     Ok(())
@@ -46,13 +53,14 @@ pub(crate) fn after_crash(note: &Note) -> Result<Option<String>, RunError> {
     }
     // RUN/journal in runs/ in the state folder.
     let state = note.journal.ancestors().nth(3).unwrap_or(Path::new("/"));
-    let closed = Home::open(Some(state)).and_then(|home| close_journal(&home, &note.run, &note.journal));
+    let closed = Home::open(Some(state)).and_then(|home| close_journal(&home, &note.run, &note.journal, note.records));
     Ok(closed.err().map(|e| format!("journal of run {}: {e}", note.run)))
 }
 
 /// Mends the journal of a run whose shim did not, closes it with a record of that, and has what it then has
-/// signed. One that is not what was signed of it is left as it is.
-pub(crate) fn close_journal(home: &Home, run: &str, journal: &Path) -> Result<(), RunError> {
+/// signed. One that is not what was signed of it is left as it is. If it has no more than `before` records, nothing has
+/// happened that would be worth one.
+pub(crate) fn close_journal(home: &Home, run: &str, journal: &Path, before: Option<u64>) -> Result<(), RunError> {
     if !journal.join(FIRST_SEGMENT).exists() {
         return Ok(());
     }
@@ -60,10 +68,14 @@ pub(crate) fn close_journal(home: &Home, run: &str, journal: &Path) -> Result<()
         let unkept = |e: stockade_journal::JournalError| RunError::Journal(e.to_string());
         let dir = fs::File::open(journal).doing("open", journal)?;
         let mut recovered = recover(dir.into()).map_err(unkept)?;
+        if before == Some(recovered.writer.head().0) {
+            return Ok(());
+        }
         let detail = serde_json::json!({"reason": "its supervisor, its shim or the machine ended during the run"});
         recovered.writer.append(Record::Lifecycle { event: "reclaimed".into(), detail }).map_err(unkept)?;
         recovered.writer.commit().map_err(unkept)
     })
+    .map(drop)
 }
 
 /// A run that never began has no record to keep: its empty file and folders go. Whatever holds something
@@ -74,6 +86,7 @@ fn forget_if_unrecorded(journal: &Path) {
         let _kept = fs::remove_file(&first);
     }
     if !first.exists() {
+        let _gone = journal.parent().map(|run| fs::remove_file(run.join(launched::FILE)));
         for folder in [journal.join(BLOBS).as_path(), journal].into_iter().chain(journal.parent()) {
             let _kept_or_gone = fs::remove_dir(folder);
         }
@@ -93,6 +106,20 @@ pub(crate) fn remove_v1(folder: &Path, run: &str) -> Result<(), RunError> {
         }
     }
     Ok(())
+}
+
+/// Lends a journal that there is already to a shim's uid.
+pub(crate) fn lend(dir: &Path, id: u32) -> Result<(), RunError> {
+    for entry in fs::read_dir(dir).doing("list", dir)? {
+        let entry = entry.doing("list", dir)?;
+        let path = entry.path();
+        match entry.file_type().doing("examine", &path)? {
+            kind if kind.is_dir() => lend(&path, id)?,
+            kind if kind.is_file() => lchown(&path, Some(id), Some(id)).doing("lend", &path)?,
+            _ => {}
+        }
+    }
+    lchown(dir, Some(id), Some(id)).doing("lend", dir)
 }
 
 /// Takes the journal back from the shim's uid, which a later run will have.

@@ -37,6 +37,12 @@ pub(crate) struct Note {
     pub v1: Vec<PathBuf>,
     /// The journal, lent to the shim's uid.
     pub journal: PathBuf,
+    /// Records that the journal of a resumed run had before: if it has no more, nothing has happened since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
+    /// The copy of a journal that a replay reads, if this is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<PathBuf>,
 }
 
 /// A range of host ids that is ours alone.
@@ -165,7 +171,22 @@ impl Note {
             && under(&self.v2, &["stockade", run])
             && self.v1.iter().all(|folder| under(folder, &["stockade"]))
             && under(&self.journal, &["runs", run, "journal"])
+            && self.copy.as_ref().is_none_or(|copy| under(copy, &["replays", run]))
     }
+}
+
+/// Whether some reservation is of this run: it lives, or is being cleaned up.
+pub(crate) fn is_held(run: &str) -> Result<bool, RunError> {
+    let _lock = global_lock()?;
+    for entry in fs::read_dir(folder()).doing("list", folder())?.flatten() {
+        let Ok(mut file) = File::open(entry.path()) else { continue };
+        let mut text = String::new();
+        file.read_to_string(&mut text).doing("read", entry.path())?;
+        if serde_json::from_str::<Note>(&text).is_ok_and(|note| note.run == run) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Cleans every reservation that nobody holds.

@@ -16,6 +16,7 @@
 #[allow(dead_code, reason = "not all of it is needed here")]
 mod text;
 
+mod again;
 mod bad_component;
 mod bad_policy;
 mod bad_surroundings;
@@ -29,5 +30,7 @@ mod limits;
 mod native;
 mod output;
 mod reclaim;
+mod replay;
+mod resume;
 mod rig;
 mod victims;

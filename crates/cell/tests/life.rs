@@ -154,7 +154,9 @@ fn a_shim_that_misbehaves_ends_the_run() {
     let code = artifact(&text::body(
         "(call $call (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 1024)) (call $ok (i32.const 0) (i32.const 0))",
     ));
-    let reply = |id, body: &[u8]| ToCell::Reply { id, status: Status::Ok, body: body.to_vec() }.encode().unwrap();
+    let reply = |id, body: &[u8]| {
+        ToCell::Reply { id, status: Status::Ok, recorded: false, body: body.to_vec() }.encode().unwrap()
+    };
     for (answer, said) in [
         (reply(2, b"{}"), "another call"),
         (reply(1, b"\xff"), "UTF-8"),

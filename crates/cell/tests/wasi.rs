@@ -66,6 +66,68 @@ fn the_monotonic_clock_never_goes_back() {
     assert_eq!((ended.reason(), ended.calls.len()), (Reason::Finished, 2), "{ended:?}");
 }
 
+const SLEEP: Agent<'_> = Agent {
+    imports: r#"
+      (import "wasi:io/poll@0.2.0" (instance $poll
+        (export "pollable" (type $p (sub resource)))
+        (export "[method]pollable.block" (func (param "self" (borrow $p))))
+        (export "[method]pollable.ready" (func (param "self" (borrow $p)) (result bool)))
+        (export "poll" (func (param "in" (list (borrow $p))) (result (list u32))))))
+      (alias export $poll "pollable" (type $pollable))
+      (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+        (alias outer 1 $pollable (type $p))
+        (export "subscribe-instant" (func (param "when" u64) (result (own $p))))))"#,
+    wasi: &[
+        ("block", r#"$poll "[method]pollable.block""#, "(param i32)"),
+        ("ready", r#"$poll "[method]pollable.ready""#, "(param i32) (result i32)"),
+        ("poll", r#"$poll "poll""#, "(param i32 i32 i32)"),
+        ("at", r#"$clock "subscribe-instant""#, "(param i64) (result i32)"),
+    ],
+    module: "",
+    // Two sleeps: neither is over at 10, the first is at 20; then both are.
+    run: "(i32.store (i32.const 0) (call $at (i64.const 20)))
+          (i32.store (i32.const 4) (call $at (i64.const 30)))
+          (if (call $ready (i32.load (i32.const 0))) (then unreachable))
+          (call $poll (i32.const 0) (i32.const 2) (i32.const 512))
+          (if (i32.ne (i32.load (i32.const 516)) (i32.const 1)) (then unreachable))
+          (if (i32.load (i32.load (i32.const 512))) (then unreachable))
+          (call $block (i32.load (i32.const 4)))
+          (call $poll (i32.const 0) (i32.const 2) (i32.const 512))
+          (if (i32.ne (i32.load (i32.const 516)) (i32.const 2)) (then unreachable))
+          (call $ok (i32.const 0) (i32.const 0))",
+};
+
+#[test]
+fn a_sleep_depends_on_readings_of_the_clock_alone() {
+    need!("stockade-cell", "stockade-compile");
+    // An answer that is recorded lets no time pass; one that is not does, here some nanoseconds.
+    for recorded in [true, false] {
+        let mut cell = Cell::start(&artifact(&SLEEP.text()), &config());
+        cell.recorded = recorded;
+        let mut readings = [10, 10, 15, 20, 25, 35, 35].into_iter();
+        let ended = cell.serve(|_, _| common::at(readings.next().unwrap()));
+        assert_eq!((ended.reason(), ended.calls.len()), (Reason::Finished, 7), "{ended:?}");
+        assert!(ended.calls.iter().all(|(_, tool, _)| tool == "clock"));
+        assert!(ended.fuel.is_sorted() && ended.fuel[0] > 0, "{:?}", ended.fuel);
+    }
+}
+
+#[test]
+fn fuel_is_told_with_each_call_and_the_same_each_time() {
+    need!("stockade-cell", "stockade-compile");
+    let once = || play(&SLEEP, &config(), |_, _| common::at(40));
+    let (first, second) = (once(), once());
+    assert_eq!(first.reason(), Reason::Crashed, "the first sleep is over at once, which this agent does not expect");
+    assert_eq!((first.fuel, first.exit), (second.fuel, second.exit));
+}
+
+#[test]
+fn a_denied_clock_ends_a_sleep_as_denied() {
+    need!("stockade-cell", "stockade-compile");
+    let ended = play(&SLEEP, &config(), |_, _| (Status::Denied, r#"{"reason":"no clock"}"#.into()));
+    assert_eq!((ended.reason(), ended.calls.len()), (Reason::Denied, 1), "{ended:?}");
+}
+
 #[test]
 fn random_numbers_are_a_call_and_insecure_ones_the_same_each_time() {
     need!("stockade-cell", "stockade-compile");

@@ -3,6 +3,7 @@
 pub mod journal;
 pub mod notary;
 pub mod policy;
+pub mod replay;
 
 use std::path::PathBuf;
 
@@ -32,6 +33,10 @@ pub enum Command {
     /// does not say is denied. Needs root. The agent's output goes to stdout and stderr, what Stockade says
     /// to stderr.
     Run(Run),
+    /// Run a recorded agent again, and see whether it does the same
+    Replay(replay::Replay),
+    /// Go on with a run that a crash ended
+    Resume(replay::Resume),
     /// Tell what this host can enforce, layer by layer, and what to do about gaps
     Doctor(Doctor),
     /// Read what agents did

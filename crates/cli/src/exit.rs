@@ -16,5 +16,7 @@ pub const ASKS: u8 = 23;
 pub const WOULD_DENY: u8 = 19;
 /// Too few witnesses cosigned.
 pub const UNWITNESSED: u8 = 25;
+/// A replay did not do what is recorded.
+pub const DIVERGED: u8 = 27;
 /// A recorded decision would change to an allowance.
 pub const WOULD_ALLOW: u8 = 24;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use stockade_cli::args::{Args, Command};
-use stockade_cli::commands::{doctor, generate, journal, notary, policy, run};
+use stockade_cli::commands::{doctor, generate, journal, notary, policy, replay, resume, run};
 use stockade_cli::failure::Failure;
 use stockade_cli::say::say;
 use stockade_supervisor::janitor;
@@ -16,6 +16,8 @@ fn main() -> ExitCode {
     }
     finish(match Args::parse().command {
         Command::Run(args) => run::run(args),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Resume(args) => resume::resume(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Journal(args) => journal::journal(&args),
         Command::Notary(args) => notary::notary(&args),

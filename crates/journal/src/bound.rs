@@ -176,6 +176,18 @@ fn short_layers(enforcement: &Value) -> Option<Map<String, Value>> {
     }
 }
 
+/// A name as a record has it.
+#[must_use]
+pub fn as_name(text: String) -> String {
+    clip(text, NAME)
+}
+
+/// A line of an agent's log as a record has it.
+#[must_use]
+pub fn as_message(text: String) -> String {
+    clip(text, MESSAGE)
+}
+
 /// Text of at most `limit` bytes in the line; what was cut is counted in a mark at its end.
 fn clip(mut text: String, limit: usize) -> String {
     let dropped = cut(&mut text, limit);

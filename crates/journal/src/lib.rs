@@ -20,6 +20,7 @@ mod recover;
 mod references;
 mod room;
 mod segment;
+mod size;
 mod store;
 pub mod tiles;
 mod time;
@@ -27,6 +28,7 @@ pub mod tree;
 mod verify;
 mod writer;
 
+pub use bound::{as_message, as_name};
 pub use contents::Unread;
 pub use error::{At, JournalError, ReadError};
 pub use hash::hex;

@@ -13,6 +13,7 @@ use crate::error::{JournalError, ReadError};
 use crate::reader::Reader;
 use crate::record::Record;
 use crate::segment::{Segment, io};
+use crate::size;
 use crate::writer::{Options, Writer, lock};
 
 /// A journal that goes on.
@@ -75,6 +76,7 @@ pub fn recover_on(disk: Arc<dyn Disk>, dir: OwnedFd) -> Result<Recovered, Journa
     // Names may be in memory only.
     disk.sync(dir.as_fd()).map_err(io("fsync", "."))?;
     file.make_durable(offset)?;
+    beside.room.begin_at(size::of(&dir).map_err(io("list", "."))?);
     let (append, _) = disk.open(dir.as_fd(), &name, Access::Append).map_err(io("openat", &name))?;
     let segment = Segment::of(&disk, append, number, offset);
     let options = Options::default();

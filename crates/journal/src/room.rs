@@ -21,6 +21,11 @@ impl Room {
         self.allowed.set(bytes);
     }
 
+    /// What a journal that goes on has already.
+    pub(crate) fn begin_at(&self, used: u64) {
+        self.used.set(used);
+    }
+
     pub(crate) fn used(&self) -> u64 {
         self.used.get()
     }

@@ -134,7 +134,7 @@ impl Writer {
         self.beside.room.allow(bytes);
     }
 
-    /// Bytes of lines and blobs that this writer has written.
+    /// Bytes of lines and blobs of the journal: what this writer has written, and what it found.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.beside.room.used()

@@ -51,6 +51,8 @@ pub enum ToShim {
         /// How.
         status: ExitStatus,
     },
+    /// The replay's next step may be made.
+    Go,
     /// The agent's cell is gone, all of it. The shim writes its last records, answers
     /// [`ToSupervisor::Bye`] and exits.
     CellExited {
@@ -75,11 +77,106 @@ pub struct Setup {
     pub plan_digest: String,
     /// SHA-256 of the component or of the program, hex.
     pub component_digest: String,
+    /// What the agent's course depends on besides: engine, bundle, limits, environment. For the `start` record.
+    pub settings: serde_json::Value,
+    /// Whether the run is a new one.
+    pub course: Course,
     /// Name of the policy bundle that comes with this message (`stockade_policy::Bundle::name`). Bytes of
     /// another name are refused.
     pub policy_bundle: String,
     /// Canonical name of the workspace on the host, for the operator only.
     pub workspace: String,
+}
+
+/// Where the answers to an agent come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Course {
+    /// From what the calls do: the journal is empty.
+    New,
+    /// From the journal as far as it goes, then from what the calls do, and the journal goes on.
+    Resumed,
+    /// From the journal alone, which is a copy and only read.
+    Replayed(Replay),
+}
+
+/// How a run is replayed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replay {
+    /// Fuel is not compared: another component runs.
+    pub other: bool,
+    /// Records after this one are not looked at.
+    pub until: Option<u64>,
+    /// [`ToSupervisor::Step`] is said before each answer, and [`ToShim::Go`] waited for.
+    pub step: bool,
+}
+
+/// One step of a replay that went as recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The record's number.
+    pub seq: u64,
+    /// What the agent did: `call`, `log` or `exit`, with its details, shortened.
+    pub what: serde_json::Value,
+}
+
+/// How a replay went.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replayed {
+    /// Calls that were as recorded.
+    pub calls: u64,
+    /// Log lines that were as recorded.
+    pub logs: u64,
+    /// Fuel the agent had used when it was last heard of, in wasmtime's units.
+    pub fuel: u64,
+    /// How it ended.
+    pub end: ReplayEnd,
+    /// The recorded end of the run, if the journal has one: a [`RunEnd`].
+    pub recorded_end: Option<serde_json::Value>,
+}
+
+/// How a replay ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ReplayEnd {
+    /// The agent ended, too, as recorded.
+    Identical,
+    /// All that is recorded is the same, but the agent's own end is not on record.
+    Short {
+        /// The last record.
+        seq: u64,
+        /// Why there is no more.
+        because: String,
+    },
+    /// The record that was asked for has been reached.
+    Until {
+        /// The last record that was looked at.
+        seq: u64,
+    },
+    /// The agent did something else.
+    Diverged(Divergence),
+    /// The journal cannot be read on.
+    Broken {
+        /// Where and why.
+        error: String,
+    },
+}
+
+/// The first thing that was not as recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Divergence {
+    /// The record's number.
+    pub seq: u64,
+    /// What differs: `action`, `tool`, `arguments`, `fuel`, `level`, `message`, `end`.
+    pub what: String,
+    /// What is on record, shortened.
+    pub recorded: serde_json::Value,
+    /// What the agent did now, shortened.
+    pub now: serde_json::Value,
 }
 
 /// What the shim tells the supervisor.
@@ -135,6 +232,10 @@ pub enum ToSupervisor {
     },
     /// The wasm agent's own account of its end, before the cell exits.
     AgentExit(AgentExit),
+    /// A step of a replay, whose answer waits for [`ToShim::Go`].
+    Step(Step),
+    /// The replay is over; the cell can be ended.
+    Replayed(Replayed),
     /// The last record is durable.
     Bye(Summary),
 }
@@ -205,6 +306,10 @@ pub struct RunEnd {
     pub output_bytes: u64,
     /// Of those, bytes dropped over the limit.
     pub output_dropped: u64,
+    /// SHA-256 of all bytes the agent wrote to stdout, hex.
+    pub stdout_sha256: String,
+    /// The same of stderr.
+    pub stderr_sha256: String,
 }
 
 /// What the shim counted.

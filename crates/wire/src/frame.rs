@@ -72,6 +72,8 @@ pub enum FromCell {
     Call {
         /// Chosen by the cell, echoed in the reply; strictly increasing within a run.
         id: u64,
+        /// Fuel that the agent had used when it asked, in wasmtime's units.
+        fuel: u64,
         /// Name of the tool, at most [`MAX_TOOL`] bytes.
         tool: String,
         /// JSON text.
@@ -108,6 +110,8 @@ pub enum ToCell {
         id: u64,
         /// How it ended.
         status: Status,
+        /// The answer is that of a run before: time that passed in it need not pass again. The agent is not told.
+        recorded: bool,
         /// JSON text.
         body: Vec<u8>,
     },
@@ -198,7 +202,7 @@ impl FromCell {
     pub fn decode(body: &[u8]) -> Result<Self, FrameError> {
         let mut c = Cursor(body);
         let frame = match c.byte()? {
-            CALL => Self::Call { id: c.u64()?, tool: c.name()?, args: c.rest().to_vec() },
+            CALL => Self::Call { id: c.u64()?, fuel: c.u64()?, tool: c.name()?, args: c.rest().to_vec() },
             LOG => {
                 let level = Level::from_byte(c.byte()?).ok_or(FrameError::Payload("unknown log level"))?;
                 Self::Log { level, message: utf8(c.rest())? }
@@ -217,12 +221,12 @@ impl FromCell {
     /// tool name over [`MAX_TOOL`].
     pub fn encode(&self) -> Result<Vec<u8>, FrameError> {
         match self {
-            Self::Call { id, tool, args } => {
+            Self::Call { id, fuel, tool, args } => {
                 if tool.len() > MAX_TOOL {
                     return Err(FrameError::Payload("tool name too long"));
                 }
                 let len = u16::try_from(tool.len()).map_err(|_| FrameError::Payload("tool name too long"))?;
-                seal(CALL, &[&id.to_le_bytes(), &len.to_le_bytes(), tool.as_bytes(), args])
+                seal(CALL, &[&id.to_le_bytes(), &fuel.to_le_bytes(), &len.to_le_bytes(), tool.as_bytes(), args])
             }
             Self::Log { level, message } => seal(LOG, &[&[*level as u8], message.as_bytes()]),
             Self::Ready { report } => seal(READY, &[report]),
@@ -243,7 +247,12 @@ impl ToCell {
             REPLY => {
                 let id = c.u64()?;
                 let status = Status::from_byte(c.byte()?).ok_or(FrameError::Payload("unknown status"))?;
-                Self::Reply { id, status, body: c.rest().to_vec() }
+                let recorded = match c.byte()? {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(FrameError::Payload("neither recorded nor new")),
+                };
+                Self::Reply { id, status, recorded, body: c.rest().to_vec() }
             }
             kind => return Err(FrameError::Kind(kind)),
         };
@@ -257,7 +266,9 @@ impl ToCell {
     pub fn encode(&self) -> Result<Vec<u8>, FrameError> {
         match self {
             Self::Start => seal(START, &[]),
-            Self::Reply { id, status, body } => seal(REPLY, &[&id.to_le_bytes(), &[*status as u8], body]),
+            Self::Reply { id, status, recorded, body } => {
+                seal(REPLY, &[&id.to_le_bytes(), &[*status as u8, u8::from(*recorded)], body])
+            }
         }
     }
 }
@@ -346,10 +357,10 @@ mod tests {
 
     #[test]
     fn frames_survive_a_round_trip() {
-        let call = FromCell::Call { id: 7, tool: "workspace.read".into(), args: b"{}".to_vec() };
+        let call = FromCell::Call { id: 7, fuel: 1 << 40, tool: "workspace.read".into(), args: b"{}".to_vec() };
         let bytes = call.encode().unwrap();
         assert_eq!(FromCell::decode(&read(&bytes[..]).unwrap()).unwrap(), call);
-        let reply = ToCell::Reply { id: 7, status: Status::Denied, body: b"{}".to_vec() };
+        let reply = ToCell::Reply { id: 7, status: Status::Denied, recorded: true, body: b"{}".to_vec() };
         let mut splitter = Splitter::default();
         for byte in reply.encode().unwrap() {
             assert!(splitter.next_frame().unwrap().is_none());

@@ -17,7 +17,7 @@ use crate::json::parse;
 use crate::tools::{Inputs, perform};
 
 /// Calls over the policy's number that get records of their own; the rest is counted.
-const OVER_SHOWN: u64 = 16;
+pub(crate) const OVER_SHOWN: u64 = 16;
 
 /// Longest arguments in bytes; `workspace.write` of the largest content as base64 fits.
 const MAX_ARGS: usize = 2 * 1024 * 1024;
@@ -30,29 +30,45 @@ enum Decision {
     Refused(Denial, Answer),
 }
 
+/// A call as it came.
+pub(super) struct Asked<'a> {
+    pub id: u64,
+    /// Fuel that the agent had used.
+    pub fuel: u64,
+    pub tool: &'a str,
+    /// The arguments, not parsed.
+    pub text: &'a [u8],
+}
+
 impl Mediator {
     /// Serves one call of the cell, up to its answer or, for `exec`, up to the launch.
-    pub(super) fn call(&mut self, id: u64, tool: &str, text: &[u8]) -> Result<(), ShimError> {
+    pub(super) fn call(&mut self, asked: &Asked<'_>) -> Result<(), ShimError> {
         let begun = Instant::now();
         let allowed = self.decider.bundle().calls;
-        if self.calls.decided >= allowed {
-            return self.over_limit(id, tool, text, allowed);
+        let over = self.calls.decided >= allowed;
+        // Who recalls a call counts it.
+        if !(over && self.calls.over >= OVER_SHOWN) && self.recall_call(asked, over)? {
+            return Ok(());
         }
+        if over {
+            return self.over_limit(asked, allowed);
+        }
+        let Asked { id, tool, text, .. } = *asked;
         self.calls.decided += 1;
         let args = bounded(text);
         let decision = match &args {
             Ok(args) => self.decide(tool, args, begun),
             Err(problem) => self.invalid(tool, problem),
         };
-        self.rates.count(Tool::from_name(tool), begun.saturating_duration_since(self.born));
+        self.rates.count(Tool::from_name(tool), self.moment(begun));
         let args = args.unwrap_or_else(|_| digest(text));
         match decision {
             Decision::Refused(denial, answer) => {
-                self.record_call(id, tool, args, Err(&denial))?;
+                self.record_call(asked, args, Err(&denial))?;
                 self.answer(id, answer, begun)
             }
             Decision::Granted(grant, inputs) => {
-                self.record_call(id, tool, args, Ok(&grant))?;
+                self.record_call(asked, args, Ok(&grant))?;
                 // From here on the intent of whatever changes something outlives a crash.
                 if grant.call().tool().effect() != Effect::Read {
                     self.ledger.commit()?;
@@ -71,7 +87,7 @@ impl Mediator {
             approved: false,
             // A clock before 1970 is told as 1970.
             now: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-            calls: self.rates.counts(Tool::from_name(tool), now.saturating_duration_since(self.born)),
+            calls: self.rates.counts(Tool::from_name(tool), self.moment(now)),
         };
         match self.decider.decide(&stockade_policy::Request { tool, args, facts }) {
             Verdict::Deny(denial) => refused(denial),
@@ -87,10 +103,10 @@ impl Mediator {
         refused(Denial::of("schema", object(tool), problem.to_owned(), &self.decider.bundle().digest))
     }
 
-    fn over_limit(&mut self, id: u64, tool: &str, text: &[u8], allowed: u64) -> Result<(), ShimError> {
+    fn over_limit(&mut self, asked: &Asked<'_>, allowed: u64) -> Result<(), ShimError> {
+        let Asked { id, tool, text, .. } = *asked;
         self.calls.over += 1;
-        let reason = format!("limits.calls: this run has had its {allowed} calls");
-        let answer = Answer::error(Status::Limit, "calls", &reason);
+        let answer = over_limit(allowed);
         let raise = Fix {
             key: "limits.calls".to_owned(),
             change: "raise".to_owned(),
@@ -100,20 +116,21 @@ impl Mediator {
         if self.calls.over > OVER_SHOWN {
             // An agent that goes on asking fills a counter, not a disk.
             self.calls.over_unrecorded += 1;
-            return self.reply(id, &answer);
+            return self.reply(id, answer);
         }
-        let denial = Denial::of("limit", object(tool), reason, &self.decider.bundle().digest).fixed_by(vec![raise]);
-        self.record_call(id, tool, digest(text), Err(&denial))?;
+        let denial = Denial::of("limit", object(tool), over_reason(allowed), &self.decider.bundle().digest)
+            .fixed_by(vec![raise]);
+        self.record_call(asked, digest(text), Err(&denial))?;
         self.answer(id, answer, Instant::now())
     }
 
     fn record_call(
         &mut self,
-        id: u64,
-        tool: &str,
+        asked: &Asked<'_>,
         args: Value,
         decided: Result<&Grant, &Denial>,
     ) -> Result<(), ShimError> {
+        let tool = asked.tool;
         let (decision, rules, reason, layer) = match decided {
             Ok(grant) => ("allow", grant.rules().to_vec(), grant.reason().to_owned(), "policy"),
             Err(denial) => ("deny", denial.rule.iter().cloned().collect(), denial.to_string(), denial.layer),
@@ -121,8 +138,8 @@ impl Mediator {
         // What an unknown tool would do is unknown: the widest class.
         let effect = Tool::from_name(tool).map_or("remote", |tool| tool.effect().name());
         self.ledger.append(Record::Call(Call {
-            id,
-            fuel: None,
+            id: asked.id,
+            fuel: Some(asked.fuel),
             tool: tool.to_owned(),
             args: Payload::Inline(args),
             effect: effect.to_owned(),
@@ -170,17 +187,44 @@ impl Mediator {
         let status = answer.status_name().to_owned();
         let body = Payload::Inline(answer.body.clone());
         self.ledger.append(Record::Result(Outcome { id, status, body, micros }))?;
-        self.reply(id, &answer)
+        self.reply(id, answer)
     }
 
-    fn reply(&mut self, id: u64, answer: &Answer) -> Result<(), ShimError> {
+    fn reply(&mut self, id: u64, answer: Answer) -> Result<(), ShimError> {
+        let status = answer.status;
+        self.send_reply(id, status, false, answer.into_text())
+    }
+
+    pub(super) fn send_reply(
+        &mut self,
+        id: u64,
+        status: Status,
+        recorded: bool,
+        body: Vec<u8>,
+    ) -> Result<(), ShimError> {
         // The channel may have been closed while a tool ran.
         let Some(channel) = &mut self.channel else { return Ok(()) };
-        let body = serde_json::to_vec(&answer.body).unwrap_or_default();
-        match channel.reply(id, answer.status, body) {
+        match channel.reply(id, status, recorded, body) {
             Ok(()) => Ok(()),
             Err(error) => self.channel_failed(error),
         }
+    }
+}
+
+fn over_reason(allowed: u64) -> String {
+    format!("limits.calls: this run has had its {allowed} calls")
+}
+
+/// What a call over `limits.calls` is answered.
+pub(crate) fn over_limit(allowed: u64) -> Answer {
+    Answer::error(Status::Limit, "calls", &over_reason(allowed))
+}
+
+/// The arguments of a call as they are recorded: those of one that is over `limits.calls` are not taken.
+pub(crate) fn recorded_args(text: &[u8], over: bool) -> Value {
+    match bounded(text) {
+        Ok(args) if !over => args,
+        _ => digest(text),
     }
 }
 

@@ -8,6 +8,7 @@ use stockade_journal::Record;
 use stockade_wire::control::{AgentExit, ToSupervisor};
 use stockade_wire::frame::{FrameError, FromCell, Level};
 
+use super::call::Asked;
 use super::{CLOSED_PATIENCE, Mediator};
 use crate::channel::Arrival;
 use crate::error::ShimError;
@@ -22,7 +23,7 @@ const BATCH: usize = 32;
 const MAX_REPORT: usize = 64 * 1024;
 
 /// Longest `detail` of an agent's exit, in bytes.
-const MAX_DETAIL: usize = 8 * 1024;
+pub(crate) const MAX_DETAIL: usize = 8 * 1024;
 
 impl Mediator {
     /// Frames may be served now: nobody has to be waited for.
@@ -88,7 +89,7 @@ impl Mediator {
 
     fn serve_frame(&mut self, frame: FromCell) -> Result<(), ShimError> {
         match frame {
-            FromCell::Call { id, tool, args } => self.call(id, &tool, &args),
+            FromCell::Call { id, fuel, tool, args } => self.call(&Asked { id, fuel, tool: &tool, text: &args }),
             FromCell::Log { level, message } => self.log(level, message),
             FromCell::Ready { report } => match report_of("ready", &report) {
                 Ok(report) => Ok(self.control.send(&ToSupervisor::CellReady { report })?),
@@ -106,6 +107,9 @@ impl Mediator {
         match parsed {
             Ok(mut exit) => {
                 cut(&mut exit.detail, MAX_DETAIL);
+                if self.recall_exit(&exit)? {
+                    return Ok(());
+                }
                 let detail = serde_json::to_value(&exit).unwrap_or(Value::Null);
                 self.ledger.lifecycle("agent_exit", detail)?;
                 Ok(self.control.send(&ToSupervisor::AgentExit(exit))?)
@@ -117,6 +121,9 @@ impl Mediator {
     fn log(&mut self, level: Level, message: String) -> Result<(), ShimError> {
         let Some(kept) = self.logs.admit(message) else { return Ok(()) };
         let level = level_name(level).to_owned();
+        if self.recall_log(&level, &kept)? {
+            return Ok(());
+        }
         let message = kept.message.clone();
         self.ledger.append(Record::Log { level: level.clone(), message, dropped: kept.dropped })?;
         Ok(self.control.send(&ToSupervisor::Log { level, message: kept.message })?)

@@ -1,8 +1,9 @@
 //! The mediator: its state and its loop.
 
-mod call;
+pub(crate) mod call;
 mod cell;
 mod finish;
+mod resume;
 mod supervisor;
 mod wait;
 
@@ -10,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
 use serde_json::json;
-use stockade_journal::{JournalError, Record, Writer};
+use stockade_journal::{JournalError, Record, Writer, recover};
 use stockade_policy::bundle::MIN_JOURNAL;
 use stockade_policy::{Decider, Rates};
-use stockade_wire::control::{CellId, RunEnd, Setup, ToSupervisor};
+use stockade_wire::control::{CellId, Course, RunEnd, Setup, ToSupervisor};
 
 use crate::channel::Channel;
 use crate::control::Control;
@@ -23,8 +24,13 @@ use crate::exec::{Due, ToolRun};
 use crate::ledger::{Ledger, NoRoom};
 use crate::logs::LogBudget;
 use crate::notify::{Fold, Watch};
+use crate::replay;
+use crate::script::Script;
 use crate::workspace::Workspace;
 use wait::Source;
+
+pub(crate) use call::OVER_SHOWN;
+pub(crate) use cell::MAX_DETAIL;
 
 /// Time the supervisor has to end a cell that was condemned.
 const KILL_PATIENCE: Duration = Duration::from_secs(30);
@@ -50,8 +56,11 @@ struct Mediator {
     tool: Option<ToolRun>,
     next_cell: CellId,
     calls: Calls,
-    /// What moments of `rates` are counted from.
+    /// What a run before did, until the agent has done it again.
+    script: Option<Script>,
+    /// What moments of `rates` are counted from, and how long the run had lasted then.
     born: Instant,
+    before: Duration,
     rates: Rates,
     /// The `start` record is durable and the supervisor knows.
     started: bool,
@@ -90,6 +99,10 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
         }
         (other, _) => return Err(ShimError::Setup(format!("unknown kind {other:?}; known are wasm and native"))),
     }
+    if let Course::Replayed(orders) = setup.course {
+        let cell = doors.cell.ok_or_else(|| ShimError::Setup("only wasm agents are replayed".to_owned()))?;
+        return replay::run(control, cell, doors.journal, &bundle, orders);
+    }
     let decider = Decider::new(bundle).map_err(|e| ShimError::Setup(format!("policy bundle: {e}")))?;
     let workspace = doors.workspace.map(|root| Workspace::new(root, decider.bundle())).transpose();
     let workspace = workspace.map_err(ShimError::Setup)?;
@@ -103,7 +116,17 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
     if journal < MIN_JOURNAL {
         return Err(ShimError::Setup(format!("limits.journal of {journal} bytes; at least {MIN_JOURNAL}")));
     }
-    let ledger = Ledger::new(Writer::create(doors.journal)?, journal);
+    let (writer, script) = match setup.course {
+        Course::Resumed => {
+            let copy = doors.journal.try_clone();
+            let copy = copy.map_err(|e| ShimError::Os { what: "dup", errno: resume::errno(&e) })?;
+            let writer = recover(doors.journal)?.writer;
+            let script = Script::open(copy, Some(writer.head().0)).map_err(JournalError::Damaged)?;
+            (writer, Some(script))
+        }
+        Course::New | Course::Replayed(_) => (Writer::create(doors.journal)?, None),
+    };
+    let ledger = Ledger::new(writer, journal);
     let logs = LogBudget::new(output);
     control.send(&ToSupervisor::Hello)?;
     let mediator = Mediator {
@@ -120,7 +143,9 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
         tool: None,
         next_cell: 1,
         calls: Calls::default(),
+        script,
         born: Instant::now(),
+        before: Duration::ZERO,
         rates: Rates::default(),
         started: false,
         condemned: None,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use stockade_journal::{Record, Start, VERSION};
-use stockade_wire::control::{CellId, ExitStatus, RunEnd, ToShim, ToSupervisor};
+use stockade_wire::control::{CellId, Course, ExitStatus, RunEnd, ToShim, ToSupervisor};
 use stockade_wire::frame::Status;
 
 use super::Mediator;
@@ -29,6 +29,7 @@ impl Mediator {
             let Some(Received { message, rights }) = self.control.receive()? else { break };
             match message {
                 ToShim::Setup(_) => return Err(out_of_place("setup", "said twice")),
+                ToShim::Go => return Err(out_of_place("go", "in a run that is no replay")),
                 ToShim::Listener { cell } => self.listen(cell, rights)?,
                 ToShim::Attested { enforcement } => {
                     no_rights("attested", &rights)?;
@@ -76,6 +77,11 @@ impl Mediator {
         if self.channel.as_ref().is_some_and(|channel| !channel.protocol.is_ready()) {
             return Err(out_of_place("attested", "before the cell was ready"));
         }
+        let settings = match self.setup.course {
+            Course::New => self.settings()?,
+            // They are those of the first record.
+            Course::Resumed | Course::Replayed(_) => Value::Null,
+        };
         let bundle = self.decider.bundle();
         let setup = &self.setup;
         let start = Start {
@@ -89,10 +95,14 @@ impl Mediator {
             plan_digest: setup.plan_digest.clone(),
             component_digest: setup.component_digest.clone(),
             workspace: setup.workspace.clone(),
-            settings: json!({}),
+            settings,
             enforcement,
         };
-        self.ledger.begin(start)?;
+        let first = match setup.course {
+            Course::Resumed => resumed(start),
+            Course::New | Course::Replayed(_) => Record::Start(Box::new(start)),
+        };
+        self.ledger.begin(first)?;
         self.started = true;
         self.control.send(&ToSupervisor::Started)?;
         self.tell_heads()?;
@@ -100,6 +110,23 @@ impl Mediator {
             Some(Err(error)) => self.channel_failed(error),
             Some(Ok(())) | None => Ok(()),
         }
+    }
+
+    /// The settings for the record: with the whole task, and with commitments for what may have to be forgotten.
+    fn settings(&mut self) -> Result<Value, ShimError> {
+        let mut settings = self.setup.settings.clone();
+        let env = settings.get_mut("env").and_then(Value::as_array_mut);
+        for variable in env.into_iter().flatten() {
+            let Some(value) = variable.get_mut(1) else { continue };
+            if let Some(private) = value.get("private").cloned() {
+                let payload = self.ledger.private(private)?;
+                *value = serde_json::to_value(payload).map_err(|e| ShimError::Protocol(e.to_string()))?;
+            }
+        }
+        if let (Some(map), "wasm") = (settings.as_object_mut(), self.setup.kind.as_str()) {
+            map.insert("task".to_owned(), json!(self.setup.task));
+        }
+        Ok(settings)
     }
 
     fn tool_started(&mut self, cell: CellId, enforcement: Value, rights: Vec<OwnedFd>) -> Result<(), ShimError> {
@@ -143,6 +170,13 @@ impl Mediator {
         let (call, asked) = (tool.call, tool.asked);
         self.answer(call, tool.answer(status), asked)
     }
+}
+
+/// What a run that goes on has instead of a second start: what may differ from the first.
+fn resumed(start: Start) -> Record {
+    let Start { plan_digest, enforcement, .. } = start;
+    let detail = json!({ "plan_digest": plan_digest, "enforcement": enforcement });
+    Record::Lifecycle { event: "resumed".to_owned(), detail }
 }
 
 fn out_of_place(message: &str, because: &str) -> ShimError {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use stockade_journal::{Entry, Reader, Record, verify};
 use stockade_policy::{Bundle, parse_policy};
 use stockade_shim::{Doors, ShimError, run};
-use stockade_wire::control::{MAX_MESSAGE, Reason, RunEnd, Setup, ToShim, ToSupervisor};
+use stockade_wire::control::{Course, MAX_MESSAGE, Reason, RunEnd, Setup, ToShim, ToSupervisor};
 use stockade_wire::frame::{self, FromCell, Level, Status, ToCell};
 use tempfile::TempDir;
 
@@ -89,6 +89,8 @@ pub fn setup(kind: &str) -> Setup {
         task: vec!["do it".into()],
         plan_digest: "11".repeat(32),
         component_digest: "22".repeat(32),
+        settings: json!({ "engine": "none" }),
+        course: Course::New,
         policy_bundle: Bundle::name(&bundle(POLICY)),
         workspace: "/srv/work".into(),
     }
@@ -215,13 +217,13 @@ impl Rig {
     pub fn ask(&mut self, tool: &str, args: &[u8]) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.say(&FromCell::Call { id, tool: tool.into(), args: args.to_vec() });
+        self.say(&FromCell::Call { id, fuel: 0, tool: tool.into(), args: args.to_vec() });
         id
     }
 
     pub fn answer(&mut self, id: u64) -> (Status, Value) {
         match self.hear() {
-            Some(ToCell::Reply { id: got, status, body }) => {
+            Some(ToCell::Reply { id: got, status, body, .. }) => {
                 assert_eq!(got, id);
                 (status, serde_json::from_slice(&body).unwrap())
             }
@@ -288,7 +290,15 @@ impl Rig {
 }
 
 pub fn end() -> RunEnd {
-    RunEnd { reason: Reason::Finished, status: None, detail: String::new(), output_bytes: 0, output_dropped: 0 }
+    RunEnd {
+        reason: Reason::Finished,
+        status: None,
+        detail: String::new(),
+        output_bytes: 0,
+        output_dropped: 0,
+        stdout_sha256: String::new(),
+        stderr_sha256: String::new(),
+    }
 }
 
 /// Details of the lifecycle records of one event.

@@ -20,13 +20,14 @@ struct Lines {
 }
 
 /// Makes sure that the journal in `journal` goes on from what was signed of it, has `mend` close it, and signs what
-/// it has then. A journal that is shorter than its last signed head, or another, is left as it is, and that is said.
+/// it has then, whose tree it gives. A journal that is shorter than its last signed head, or another, is left as it is,
+/// and that is said.
 pub(crate) fn sign_after(
     home: &Home,
     run: &str,
     journal: &Path,
     mend: impl FnOnce() -> Result<(), RunError>,
-) -> Result<(), RunError> {
+) -> Result<Frontier, RunError> {
     use std::os::fd::AsRawFd;
     let program = home.program("stockade-notary")?;
     let path = std::path::PathBuf::from(format!("/proc/self/fd/{}", program.as_raw_fd()));
@@ -51,17 +52,20 @@ pub(crate) fn sign_after(
     }
     mend()?;
     let mut first = begun.size + 1;
-    for leaves in read(journal, begun.size)?.rest.chunks(MAX_LEAVES) {
+    let Lines { signed: mut tree, rest } = read(journal, begun.size)?;
+    for leaves in rest.chunks(MAX_LEAVES) {
         notary.append(first, leaves).map_err(refused)?;
         first += leaves.len() as u64;
+        for leaf in leaves {
+            tree.push(*leaf).map_err(|e| RunError::Internal(e.to_string()))?;
+        }
     }
-    match notary.head().map_err(refused)? {
-        FromNotary::Signed { checkpoint, .. } => match journal.parent() {
-            Some(folder) => put_checkpoint(folder, &checkpoint),
-            None => Ok(()),
-        },
-        other => Err(RunError::Journal(format!("the notary said {other:?} out of turn"))),
+    match (notary.head().map_err(refused)?, journal.parent()) {
+        (FromNotary::Signed { checkpoint, .. }, Some(folder)) => put_checkpoint(folder, &checkpoint)?,
+        (FromNotary::Signed { .. }, None) => {}
+        (other, _) => return Err(RunError::Journal(format!("the notary said {other:?} out of turn"))),
     }
+    Ok(tree)
 }
 
 /// Whole lines of a journal.

@@ -51,8 +51,12 @@ pub(crate) struct Heads {
 impl Heads {
     /// Starts a notary, which makes itself ready while the cell is launched.
     pub(crate) fn start(home: &Home, run: &str) -> Result<Self, RunError> {
+        Self::go_on_after(home, run, Frontier::new())
+    }
+
+    /// As [`Self::start`], for a run whose records so far are those of `tree`, and signed.
+    pub(crate) fn go_on_after(home: &Home, run: &str, tree: Frontier) -> Result<Self, RunError> {
         let program = home.program("stockade-notary")?;
-        let tree = Frontier::new();
         let mut heads = Self {
             program,
             place: Place::of(&home.state),
@@ -60,7 +64,7 @@ impl Heads {
             folder: home.runs().join(run),
             notary: None,
             begun: false,
-            signed: (0, tree.root()),
+            signed: (tree.size(), tree.root()),
             tree,
             asked: None,
             unsigned: Vec::new(),
@@ -83,8 +87,20 @@ impl Heads {
                 Some(notary) => notary,
                 None => self.launch()?,
             };
-            match notary.begin(&self.run) {
-                Ok(_) => {
+            let begun = match self.signed.0 {
+                0 => notary.begin(&self.run).map(|_| ()),
+                size => match notary.resume(&self.run, size) {
+                    Ok(begun) if (begun.size, begun.root) != self.signed => {
+                        let size = begun.size;
+                        return Err(RunError::Journal(format!(
+                            "the notary's log has another head of this run at {size} records"
+                        )));
+                    }
+                    other => other.map(|_| ()),
+                },
+            };
+            match begun {
+                Ok(()) => {
                     self.notary = Some(notary);
                     self.begun = true;
                     return Ok(());
@@ -93,7 +109,7 @@ impl Heads {
                 Err(ClientError::Gone) => {
                     self.died()?;
                     let mut second = self.launch()?;
-                    if second.resume(&self.run, 0).is_ok() {
+                    if second.resume(&self.run, self.signed.0).is_ok() {
                         self.notary = Some(second);
                         self.begun = true;
                         return Ok(());

@@ -32,6 +32,8 @@ pub(crate) struct ShimInputs<'a> {
     pub control: OwnedFd,
     pub channel: Option<OwnedFd>,
     pub journal: OwnedFd,
+    /// The journal is a copy, and only read.
+    pub only_read: bool,
     pub workspace: Option<(OwnedFd, Owner)>,
 }
 
@@ -48,12 +50,12 @@ pub(crate) fn shim(home: &Home, inputs: ShimInputs<'_>) -> Result<Order, RunErro
     }
     let source = draft.slot(inputs.journal)?;
     let bind =
-        |source, idmap| What::Bind { source, read_only: false, no_exec: true, device: false, file: false, idmap };
-    draft.put("/journal", bind(source, None));
-    draft.allow("/journal", Access::ReadWrite);
+        |source, read_only, idmap| What::Bind { source, read_only, no_exec: true, device: false, file: false, idmap };
+    draft.put("/journal", bind(source, inputs.only_read, None));
+    draft.allow("/journal", if inputs.only_read { Access::Read } else { Access::ReadWrite });
     if let Some((fd, owner)) = inputs.workspace {
         let source = draft.slot(fd)?;
-        draft.put("/workspace", bind(source, Some(owner)));
+        draft.put("/workspace", bind(source, false, Some(owner)));
         draft.allow("/workspace", Access::ReadWrite);
     }
     draft.common_rlimits(256);

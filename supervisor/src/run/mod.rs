@@ -1,6 +1,7 @@
 //! One run, from a policy and an agent to an exit status and a journal.
 
 mod control;
+mod copy;
 mod end;
 mod prepare;
 mod scene;
@@ -9,15 +10,17 @@ mod signals;
 mod talk;
 mod tools;
 
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use stockade_policy::Policy;
-use stockade_wire::control::{AgentExit, Reason, RunEnd, Summary};
+use stockade_wire::control::{AgentExit, Reason, Replay, Replayed, RunEnd, Step, Summary};
 
 pub use crate::output::Filter;
 pub use scene::Clock;
 
 use crate::error::RunError;
+use crate::recorded::Recorded;
 
 /// The agent.
 #[derive(Debug, Clone)]
@@ -39,8 +42,31 @@ pub enum Agent {
 /// Makes one line for the operator's screen out of a level and a message.
 pub type LogLine = Box<dyn FnMut(&str, &str) -> String>;
 
+/// Shows the operator a step of a replay and waits until it may go on; the descriptor is readable once a signal has
+/// come, which ends the waiting.
+pub type ShowStep = Box<dyn FnMut(&Step, BorrowedFd<'_>)>;
+
+/// Whether the run is a new one.
+pub enum Course {
+    /// It is.
+    New,
+    /// It goes on with a run that a crash ended, under its id, from its journal.
+    Resume(Box<Recorded>),
+    /// It does once more what a recorded run did, and leaves nothing.
+    Replay {
+        /// The run.
+        recorded: Box<Recorded>,
+        /// How.
+        orders: Replay,
+        /// Told of each step, if the orders say so.
+        show: ShowStep,
+    },
+}
+
 /// What the operator asked for.
 pub struct Request {
+    /// Where the agent's answers come from.
+    pub course: Course,
     /// The policy, loaded and checked.
     pub policy: Policy,
     /// The file it was read from.
@@ -80,6 +106,8 @@ pub struct Finished {
     pub interrupted_by: Option<i32>,
     /// Steps and when they were done.
     pub clock: Clock,
+    /// What a replay found.
+    pub replayed: Option<Replayed>,
 }
 
 impl Finished {

@@ -14,21 +14,24 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::pipe2;
 use serde_json::{Value, json};
 use stockade_plan::step::Step;
-use stockade_wire::cell::{CellConfig, compile_exit};
+use stockade_policy::Bundle;
+use stockade_wire::cell::{CellConfig, ENGINE_FINGERPRINT, compile_exit};
 
 use crate::attest::{Moment, MountWatch, attest};
 use crate::cache::{Component, digest_of};
 use crate::cgroup::{CellGroup, Limits};
 use crate::error::{Doing, RunError};
 use crate::launch::{Newborn, Order, begin};
+use crate::launched::Launched;
 use crate::memfd;
+use crate::objects;
 use crate::output::Output;
 use crate::planner::{self, NativeInputs, ShimInputs, WasmInputs};
 use crate::reserve::Range;
-use crate::run::Agent;
 use crate::run::control::Control;
 use crate::run::scene::Scene;
 use crate::run::talk::Talk;
+use crate::run::{Agent, Course};
 
 /// A component may take this long to compile, and this much memory.
 const COMPILE_TIME: Duration = Duration::from_secs(120);
@@ -76,12 +79,15 @@ pub(super) struct Ready {
 
 /// What an agent is, with what its cell needs.
 pub(super) enum Prepared {
-    Wasm { digest: String, artifact: OwnedFd, task: Vec<String> },
+    Wasm { digest: String, artifact: OwnedFd, config: CellConfig },
     Native { digest: String, argv: Vec<String> },
 }
 
 pub(super) fn prepare(mut scene: Scene) -> Result<Ready, RunError> {
     let agent = prepare_agent(&mut scene)?;
+    if matches!(scene.request.course, Course::New) {
+        write_down(&scene, &agent)?;
+    }
     scene.clock.mark("agent prepared");
 
     let filters =
@@ -163,11 +169,20 @@ fn prepare_agent(scene: &mut Scene) -> Result<Prepared, RunError> {
     match scene.request.agent.clone() {
         Agent::Wasm { component, task } => {
             let component = Component::open(&scene.home, &component)?;
+            let config = cell_config(scene, task)?;
+            match &scene.request.course {
+                Course::New => objects::keep(&scene.home.state, &component.digest, &component.read()?)?,
+                Course::Resume(recorded) => component.is(&recorded.start.component_digest)?,
+                Course::Replay { recorded, orders, .. } if !orders.other => {
+                    component.is(&recorded.start.component_digest)?;
+                }
+                Course::Replay { .. } => {}
+            }
             let artifact = match component.cached()? {
                 Some(artifact) => artifact,
                 None => compile(scene, &component)?,
             };
-            Ok(Prepared::Wasm { digest: component.digest, artifact, task })
+            Ok(Prepared::Wasm { digest: component.digest, artifact, config })
         }
         Agent::Native { argv } => {
             let program = argv.first().map(String::as_str).unwrap_or_default();
@@ -182,6 +197,70 @@ fn prepare_agent(scene: &mut Scene) -> Result<Prepared, RunError> {
             Ok(Prepared::Native { digest, argv })
         }
     }
+}
+
+/// What a wasm cell is given. A run that goes on gets what it had, or is refused.
+fn cell_config(scene: &Scene, task: Vec<String>) -> Result<CellConfig, RunError> {
+    let limits = scene.request.policy.limits;
+    // The inner limit is below the outer one, so that an agent at its limit gets a clear end.
+    let runtime = RUNTIME_MEMORY.min(limits.memory / 2);
+    let here = CellConfig {
+        task,
+        env: scene.env.clone(),
+        memory: limits.memory - runtime,
+        table_elements: limits.table_elements,
+        fuel: limits.fuel,
+        wall_ms: limits.wall_ms,
+        log_line: LOG_LINE,
+    };
+    match &scene.request.course {
+        Course::New => Ok(here),
+        // Time is not what a replay is about.
+        Course::Replay { recorded, .. } => Ok(CellConfig { wall_ms: limits.wall_ms, ..recorded.config() }),
+        Course::Resume(recorded) => {
+            let bundle = Bundle::name(&scene.request.policy.bundle().encode());
+            match recorded.settings.differences(&here, &scene.request.policy, &bundle).as_slice() {
+                [] => Ok(here),
+                found => Err(RunError::Recorded(format!(
+                    "run {} cannot go on under other settings than it had: {}",
+                    recorded.start.run,
+                    found.join("; ")
+                ))),
+            }
+        }
+    }
+}
+
+/// Keeps what the run depends on, and notes by what names it was launched.
+fn write_down(scene: &Scene, agent: &Prepared) -> Result<(), RunError> {
+    let request = &scene.request;
+    let bundle = request.policy.bundle().encode();
+    let name = Bundle::name(&bundle);
+    objects::keep(&scene.home.state, &name, &bundle)?;
+    let (kind, program, digest, task) = match (agent, &request.agent) {
+        (Prepared::Wasm { digest, .. }, Agent::Wasm { component, task }) => {
+            ("wasm", std::path::absolute(component).unwrap_or_else(|_| component.clone()), digest, task)
+        }
+        (
+            Prepared::Native { digest, argv } | Prepared::Wasm { digest, config: CellConfig { task: argv, .. }, .. },
+            _,
+        ) => ("native", argv.first().map(Into::into).unwrap_or_default(), digest, argv),
+    };
+    let policy = &request.policy_file;
+    let launched = Launched {
+        kind: kind.to_owned(),
+        agent: request.name.clone(),
+        program,
+        program_digest: digest.clone(),
+        task: task.clone(),
+        policy: std::path::absolute(policy).unwrap_or_else(|_| policy.clone()),
+        policy_digest: request.policy.digest.clone(),
+        bundle: name,
+        workspace: scene.workspace.as_ref().map(|workspace| workspace.name.clone()),
+        engine: ENGINE_FINGERPRINT.to_owned(),
+    };
+    let folder = scene.home.runs().join(&scene.run);
+    launched.write(&folder)
 }
 
 /// Compiles a component in a cell of its own and keeps the artifact.
@@ -245,6 +324,7 @@ fn shim_order(
             control,
             channel,
             journal: scene.lend_journal()?,
+            only_read: scene.note.copy.is_some(),
             workspace,
         },
     )?;
@@ -260,21 +340,10 @@ fn cell_order(
 ) -> Result<(Order, CellGroup, Option<File>), RunError> {
     let limits = scene.request.policy.limits;
     match agent {
-        Prepared::Wasm { artifact, task, .. } => {
+        Prepared::Wasm { artifact, config, .. } => {
             let pids = WASM_PIDS.min(limits.pids.max(2));
             let cgroup = Limits { memory: limits.memory, pids, cpu_millis: limits.cpu_millis };
             let group = CellGroup::create(&scene.hierarchies, &scene.run, "cell", Some(cgroup))?;
-            // The inner limit is below the outer one, so that an agent at its limit gets a clear end.
-            let runtime = RUNTIME_MEMORY.min(limits.memory / 2);
-            let config = CellConfig {
-                task: task.clone(),
-                env: scene.env.clone(),
-                memory: limits.memory - runtime,
-                table_elements: limits.table_elements,
-                fuel: limits.fuel,
-                wall_ms: limits.wall_ms,
-                log_line: LOG_LINE,
-            };
             let order = planner::wasm(
                 &scene.home,
                 WasmInputs {
@@ -286,7 +355,7 @@ fn cell_order(
                     stderr,
                     channel: channel.ok_or_else(|| RunError::Internal("a wasm cell without a channel".into()))?,
                     artifact: artifact.try_clone().doing("share", "artifact")?,
-                    config: &config,
+                    config,
                     files: u64::from(limits.files).max(64),
                 },
             )?;

@@ -6,18 +6,23 @@ use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use stockade_journal::tree::Frontier;
+use stockade_journal::{JournalError, recover};
 use stockade_policy::PathRule;
 use stockade_policy::bundle::MIN_JOURNAL;
 
 use crate::cgroup::{Hierarchies, IoLimit};
 use crate::error::{Doing, RunError};
-use crate::heads::Heads;
+use crate::heads::{Heads, sign_after};
 use crate::home::{Home, RUNTIME, STATE, record_dir, unrecordable};
 use crate::janitor::Janitor;
 use crate::planner::USER;
-use crate::reserve::{Note, Range, Reservation};
+use crate::recorded::Recorded;
+use crate::reserve::{self, Note, Range, Reservation};
 use crate::run::signals::Signals;
-use crate::run::{Agent, Request};
+use crate::run::{Agent, Course, Request, copy};
 use crate::workspace::Workspace;
 use crate::{ceiling, environment, fit, landlock_abi, reclaim};
 
@@ -52,8 +57,11 @@ pub(super) struct Scene {
     pub env: Vec<(String, String)>,
     pub hierarchies: Hierarchies,
     pub journal: PathBuf,
-    pub heads: Heads,
+    /// None in a replay, which records nothing.
+    pub heads: Option<Heads>,
     pub note: Note,
+    /// On the folder of a run that is resumed: nobody else resumes it.
+    _lock: Option<Flock<fs::File>>,
     pub reservation: Reservation,
     // Last: fields drop in order, and the janitor waits for what the others hold.
     pub janitor: Janitor,
@@ -63,7 +71,11 @@ impl Scene {
     pub(super) fn set(mut request: Request) -> Result<Self, RunError> {
         let mut clock = Clock::start();
         let signals = Signals::catch()?;
-        let env = environment::of(&request.policy, |name| std::env::var_os(name))?;
+        let env = match &request.course {
+            Course::New => environment::of(&request.policy, |name| std::env::var_os(name))?,
+            // The agent may have read it.
+            Course::Resume(recorded) | Course::Replay { recorded, .. } => recorded.env.clone(),
+        };
         enforceable(&request)?;
         ceiling::holds()?;
         let home = Home::open(request.state.as_deref())?;
@@ -78,15 +90,28 @@ impl Scene {
         let io = IoLimit::of(&request.policy, workspace.as_ref().map(Workspace::as_fd))?;
         let hierarchies = Hierarchies::find(io)?;
         clock.mark("host examined");
-        let run = new_id()?;
+        let run = match &request.course {
+            Course::New | Course::Replay { .. } => new_id()?,
+            Course::Resume(recorded) => recorded.start.run.clone(),
+        };
         let mut reservation = Reservation::take(|text| (request.notice)(&text))?;
         let folder = home.runs().join(&run);
         let journal = folder.join("journal");
+        let copy = matches!(request.course, Course::Replay { .. }).then(|| home.state.join("replays").join(&run));
+        let (lock, signed) = match &request.course {
+            Course::New | Course::Replay { .. } => (None, None),
+            Course::Resume(recorded) => {
+                let (lock, signed) = take_up(&home, recorded, &folder)?;
+                (Some(lock), Some(signed))
+            }
+        };
         let note = Note {
             run: run.clone(),
             v2: hierarchies.v2.join(&run),
             v1: hierarchies.on_v1.iter().map(|(_, dir)| dir.clone()).collect(),
             journal: journal.clone(),
+            records: signed.as_ref().map(Frontier::size),
+            copy,
         };
         // The janitor stands by before there is a note of anything to clean.
         let janitor = Janitor::start(&reservation)?;
@@ -97,9 +122,18 @@ impl Scene {
         if let Some(io) = &hierarchies.io {
             io.set(&note.v2)?;
         }
-        record_dir(&folder)?;
-        let heads = Heads::start(&home, &run)?;
-        (request.notice)(&format!("run {run}"));
+        if !matches!(request.course, Course::Replay { .. }) {
+            record_dir(&folder)?;
+        }
+        let heads = match (&request.course, signed) {
+            (Course::New, _) => Some(Heads::start(&home, &run)?),
+            (Course::Resume(_), Some(signed)) => Some(Heads::go_on_after(&home, &run, signed)?),
+            // A replay has no record.
+            _ => None,
+        };
+        if heads.is_some() {
+            (request.notice)(&format!("run {run}"));
+        }
         Ok(Self {
             request,
             clock,
@@ -113,17 +147,33 @@ impl Scene {
             journal,
             heads,
             note,
+            _lock: lock,
             reservation,
             janitor,
         })
     }
 
-    /// Makes the journal's folder, lent to the shim.
+    /// The journal's folder, lent to the shim: a new one, that of the run before, or a copy.
     pub(super) fn lend_journal(&self) -> Result<OwnedFd, RunError> {
-        fs::DirBuilder::new().mode(0o700).create(&self.journal).doing("create", &self.journal).map_err(unrecordable)?;
         let id = self.reservation.host_id(Range::Shim) + USER;
-        chown(&self.journal, Some(id), Some(id)).doing("lend", &self.journal)?;
-        fs::File::open(&self.journal).map(OwnedFd::from).doing("open", &self.journal)
+        let journal = match (&self.request.course, &self.note.copy) {
+            (Course::Replay { recorded, .. }, Some(folder)) => {
+                let journal = folder.join("journal");
+                copy::copy(&recorded.journal, &journal, id)?;
+                journal
+            }
+            (Course::Resume(_), _) => {
+                reclaim::lend(&self.journal, id)?;
+                self.journal.clone()
+            }
+            _ => {
+                let made = fs::DirBuilder::new().mode(0o700).create(&self.journal);
+                made.doing("create", &self.journal).map_err(unrecordable)?;
+                chown(&self.journal, Some(id), Some(id)).doing("lend", &self.journal)?;
+                self.journal.clone()
+            }
+        };
+        fs::File::open(&journal).map(OwnedFd::from).doing("open", &journal)
     }
 
     /// Removes everything that is not the run's record. The processes must be gone.
@@ -134,6 +184,35 @@ impl Scene {
         janitor.dismiss()?;
         clock.mark("reclaimed");
         Ok((clock, signals))
+    }
+}
+
+/// Makes sure that a run can go on, and that nobody else takes it up: it does not live, it has not ended by itself, its
+/// journal is what was signed of it, and mended. Gives the lock that says so, and the tree over its records, all of
+/// which are signed then.
+fn take_up(home: &Home, recorded: &Recorded, folder: &Path) -> Result<(Flock<fs::File>, Frontier), RunError> {
+    let run = &recorded.start.run;
+    let lives = || RunError::Recorded(format!("run {run} still lives, or is being cleaned up: let it end first"));
+    let open = fs::File::open(folder).doing("open", folder)?;
+    let lock = Flock::lock(open, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        Errno::EWOULDBLOCK => lives(),
+        errno => RunError::Io { doing: "lock", path: folder.to_path_buf(), errno },
+    })?;
+    if reserve::is_held(run)? {
+        return Err(lives());
+    }
+    recorded.unfinished()?;
+    let signed = sign_after(home, run, &recorded.journal, || {
+        let journal = fs::File::open(&recorded.journal).doing("open", &recorded.journal)?;
+        match recover(journal.into()) {
+            Ok(_) => Ok(()),
+            Err(JournalError::Locked) => Err(lives()),
+            Err(error) => Err(RunError::Journal(error.to_string())),
+        }
+    });
+    match signed {
+        Err(RunError::Journal(why)) => Err(RunError::Journal(format!("journal of run {run}: {why}"))),
+        other => other.map(|signed| (lock, signed)),
     }
 }
 

@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use stockade_wire::control::{AgentExit, ExitStatus, Reason, RunEnd, Summary, ToShim, ToSupervisor};
+use stockade_wire::control::{AgentExit, ExitStatus, Reason, Replayed, RunEnd, Summary, ToShim, ToSupervisor};
 
 use crate::attest::MountWatch;
 use crate::cgroup::end_group;
 use crate::error::{Doing, RunError};
+use crate::heads::Heads;
 use crate::reclaim;
 use crate::run::end::{of_native, of_wasm, program_status};
 use crate::run::prepare::Ready;
 use crate::run::tools::{self, Tool};
-use crate::run::{Agent, Finished};
+use crate::run::{Agent, Course, Finished};
 
 /// How long killed processes may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,6 +59,7 @@ struct Run {
     farewell: Option<Summary>,
     /// Why heads are no longer signed.
     unsigned: Option<String>,
+    replayed: Option<Replayed>,
 }
 
 pub(super) fn serve(ready: Ready) -> Result<Finished, RunError> {
@@ -72,6 +74,7 @@ pub(super) fn serve(ready: Ready) -> Result<Finished, RunError> {
         cell_gone: false,
         farewell: None,
         unsigned: None,
+        replayed: None,
     };
     // The agent's cell, then what is left in its pipes: every writer is dead, so they end.
     while !run.cell_gone || !run.ready.output.ended() {
@@ -107,7 +110,8 @@ impl Run {
         if self.diagnostics_open {
             sources.push((Source::Diagnostics, self.ready.diagnostics.as_fd(), input));
         }
-        sources.extend(self.ready.scene.heads.fd().map(|fd| (Source::Notary, fd, input)));
+        let heads = self.ready.scene.heads.as_ref();
+        sources.extend(heads.and_then(Heads::fd).map(|fd| (Source::Notary, fd, input)));
         if !self.cell_gone {
             sources.push((Source::Cell, self.ready.cell.newborn.pidfd.as_fd(), input));
             let mounts = self.ready.cell.mounts.as_ref().filter(|_| self.ending.is_none());
@@ -143,7 +147,7 @@ impl Run {
             Source::Control => self.hear(),
             Source::Diagnostics => self.relay_diagnostics(),
             Source::Notary => {
-                let heard = self.ready.scene.heads.hear();
+                let heard = self.ready.scene.heads.as_mut().map_or(Ok(()), Heads::hear);
                 self.unless_unsigned(heard)
             }
             Source::Cell => {
@@ -232,7 +236,8 @@ impl Run {
                 Ok(())
             }
             ToSupervisor::Committed { first, leaves } => {
-                let told = self.ready.scene.heads.committed(first, &leaves);
+                let heads = self.ready.scene.heads.as_mut();
+                let told = heads.map_or(Ok(()), |heads| heads.committed(first, &leaves));
                 self.unless_unsigned(told)
             }
             ToSupervisor::KillTool { cell } => self.tools.iter().filter(|t| t.id == cell).try_for_each(tools::kill),
@@ -246,6 +251,17 @@ impl Run {
             ToSupervisor::AgentExit(exit) => {
                 self.agent = Some(exit);
                 Ok(())
+            }
+            ToSupervisor::Step(step) => {
+                if let Course::Replay { show, .. } = &mut self.ready.scene.request.course {
+                    show(&step, self.ready.scene.signals.as_fd());
+                }
+                self.ready.control.send(&ToShim::Go, &[]).or_else(|e| self.unless_shim_gone(e))
+            }
+            ToSupervisor::Replayed(replayed) => {
+                self.replayed = Some(replayed);
+                // What the cell would do from here on is on no record.
+                end_group(&self.ready.cell.group.v2, PATIENCE)
             }
             ToSupervisor::Bye(summary) => {
                 self.farewell = Some(summary);
@@ -290,7 +306,8 @@ impl Run {
         // has given none; one that exited by itself has.
         let awaited = self.ready.cell.status.is_none() && matches!(init, ExitStatus::Code(0..=2));
         let deadline = Instant::now() + ACCOUNT;
-        while !self.shim_gone && self.agent.is_none() {
+        // In a replay it is compared with the recorded one where it arrives, and what came of that is told instead.
+        while !self.shim_gone && self.agent.is_none() && self.replayed.is_none() {
             let left = if awaited { deadline.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
             if !self.pending_message(left)? {
                 break;
@@ -309,7 +326,16 @@ impl Run {
             (None, None) => of_wasm(self.agent.as_ref(), status, events),
         };
         let output = &self.ready.output;
-        Ok(RunEnd { reason, status: Some(status), detail, output_bytes: output.seen, output_dropped: output.dropped })
+        let [stdout_sha256, stderr_sha256] = output.digests();
+        Ok(RunEnd {
+            reason,
+            status: Some(status),
+            detail,
+            output_bytes: output.seen,
+            output_dropped: output.dropped,
+            stdout_sha256,
+            stderr_sha256,
+        })
     }
 
     fn pending_message(&self, patience: Duration) -> Result<bool, RunError> {
@@ -350,18 +376,22 @@ impl Run {
         self.ready.output.finish();
         let recorded = self.farewell.is_some();
         if recorded && self.unsigned.is_none() {
-            self.unsigned = self.ready.scene.heads.finish().err().map(|error| error.to_string());
+            let signed = self.ready.scene.heads.as_mut().map_or(Ok(()), Heads::finish);
+            self.unsigned = signed.err().map(|error| error.to_string());
         }
         let summary = self.farewell.unwrap_or_default();
         let Ready { scene, control, output, deadline, .. } = self.ready;
         drop(control);
         let native = matches!(scene.request.agent, Agent::Native { .. });
         let (run, journal, home) = (scene.run.clone(), scene.journal.clone(), scene.home.clone());
+        let (replay, before) = (scene.heads.is_none(), scene.note.records);
         let (clock, signals) = scene.strike()?;
         // All of the run is gone; a reader that does not read holds nothing but this.
         let undelivered = output.deliver(deadline.max(Instant::now() + READER), signals.as_fd());
-        if !recorded {
-            let problem = reclaim::close_journal(&home, &run, &journal).err().map(|e| format!("; {e}"));
+        if replay {
+            // Nothing is recorded.
+        } else if !recorded {
+            let problem = reclaim::close_journal(&home, &run, &journal, before).err().map(|e| format!("; {e}"));
             // The agent ran, so this is no refusal; but without a last record it is no other end either.
             end.detail = format!(
                 "{}; its shim did not finish the journal in {}, see stockade journal verify{}",
@@ -387,6 +417,7 @@ impl Run {
             undelivered,
             interrupted_by: self.interrupted_by,
             clock,
+            replayed: self.replayed,
         })
     }
 }

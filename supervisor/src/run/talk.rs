@@ -11,15 +11,18 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stockade_policy::Bundle;
-use stockade_wire::control::{Setup, ToShim, ToSupervisor};
+use stockade_wire::control::{self as wire, Setup, ToShim, ToSupervisor};
 
 use crate::attest::{Moment, attest};
 use crate::cache::hex;
 use crate::error::{Doing, RunError};
+use crate::heads::Heads;
 use crate::memfd;
+use crate::run::Course;
 use crate::run::control::Control;
 use crate::run::prepare::{MESSAGE, Prepared, Process};
 use crate::run::scene::Scene;
+use crate::settings;
 
 /// Longest wait for a word of the shim or the cell before agent code runs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,10 +40,17 @@ impl Talk<'_> {
     /// Tells the shim who the agent is and gives it the listener.
     pub(super) fn introduce(&mut self, agent: &Prepared) -> Result<(), RunError> {
         let request = &self.scene.request;
-        let bundle = request.policy.bundle().encode();
-        let (kind, task, component_digest) = match agent {
-            Prepared::Wasm { digest, task, .. } => ("wasm", task, digest),
-            Prepared::Native { digest, argv } => ("native", argv, digest),
+        let (course, bundle) = match &request.course {
+            Course::New => (wire::Course::New, request.policy.bundle().encode()),
+            Course::Resume(_) => (wire::Course::Resumed, request.policy.bundle().encode()),
+            Course::Replay { recorded, orders, .. } => (wire::Course::Replayed(*orders), recorded.bundle.clone()),
+        };
+        let name = Bundle::name(&bundle);
+        let (kind, task, component_digest, settings) = match agent {
+            Prepared::Wasm { digest, config, .. } => {
+                ("wasm", &config.task, digest, settings::of_wasm(config, &request.policy, &name))
+            }
+            Prepared::Native { digest, argv } => ("native", argv, digest, json!({ "bundle": name })),
         };
         let setup = ToShim::Setup(Setup {
             run: self.scene.run.clone(),
@@ -49,7 +59,9 @@ impl Talk<'_> {
             task: task.clone(),
             plan_digest: hex(&Sha256::digest(self.cell.newborn.plan.encode())),
             component_digest: component_digest.clone(),
-            policy_bundle: Bundle::name(&bundle),
+            settings,
+            course,
+            policy_bundle: name,
             workspace: self.scene.workspace.as_ref().map(|w| w.name.to_string_lossy().into_owned()).unwrap_or_default(),
         });
         let bundle = memfd::sealed("policy", &bundle)?;
@@ -92,7 +104,7 @@ impl Talk<'_> {
                 map.insert("wasmtime".into(), wasm_layer(report));
             }
         }
-        self.scene.heads.begin()?;
+        self.scene.heads.as_mut().map_or(Ok(()), Heads::begin)?;
         self.say(&ToShim::Attested { enforcement }, &[])?;
         match self.next()? {
             ToSupervisor::Started => {}

@@ -130,7 +130,7 @@ fn call(channel: &RefCell<UnixStream>, tool: &str, args: &Value) -> Result<(Stat
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    send(channel, &FromCell::Call { id, tool: tool.into(), args: args.to_string().into_bytes() })?;
+    send(channel, &FromCell::Call { id, fuel: 0, tool: tool.into(), args: args.to_string().into_bytes() })?;
     let body = frame::read(&*channel.borrow()).map_err(|e| io(&e))?;
     match ToCell::decode(&body).map_err(|e| io(&e))? {
         ToCell::Reply { status, body, .. } => Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null))),

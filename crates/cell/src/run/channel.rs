@@ -55,13 +55,14 @@ pub(super) struct Channel {
     splitter: Splitter,
     deadline: Deadline,
     last_call: u64,
+    recorded: bool,
 }
 
 impl Channel {
     pub(super) fn new(socket: OwnedFd, deadline: Deadline) -> Result<Self, ChannelError> {
         // The flag is of this end's open file description; the shim's end is not touched.
         fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(ChannelError::Socket)?;
-        Ok(Self { socket, splitter: Splitter::default(), deadline, last_call: 0 })
+        Ok(Self { socket, splitter: Splitter::default(), deadline, last_call: 0, recorded: false })
     }
 
     /// Sends one frame.
@@ -115,13 +116,19 @@ impl Channel {
         }
     }
 
-    /// Asks for a tool and waits for the answer.
-    pub(super) fn call(&mut self, tool: &str, args: String) -> Result<(Status, String), ChannelError> {
+    /// Whether the last answer was that of a run before.
+    pub(super) fn recorded(&self) -> bool {
+        self.recorded
+    }
+
+    /// Asks for a tool and waits for the answer; `fuel` is what agent code has used.
+    pub(super) fn call(&mut self, tool: &str, args: String, fuel: u64) -> Result<(Status, String), ChannelError> {
         self.last_call += 1;
         let asked = self.last_call;
-        self.send(&FromCell::Call { id: asked, tool: tool.to_owned(), args: args.into_bytes() })?;
+        self.send(&FromCell::Call { id: asked, fuel, tool: tool.to_owned(), args: args.into_bytes() })?;
         match self.receive()? {
-            ToCell::Reply { id, status, body } if id == asked => {
+            ToCell::Reply { id, status, recorded, body } if id == asked => {
+                self.recorded = recorded;
                 let text =
                     String::from_utf8(body).map_err(|_| ChannelError::Unexpected("a reply that is not UTF-8"))?;
                 Ok((status, text))

@@ -1,5 +1,6 @@
 //! How a run ended, in the words that journal and exit codes share.
 
+use nix::errno::Errno;
 use stockade_wire::control::Reason;
 use wasmtime::{Trap, WasmBacktrace};
 
@@ -48,6 +49,10 @@ pub(super) enum Stop {
     RandomLength(u64),
     /// The channel is unusable.
     Channel(ChannelError),
+    /// The agent's stdout or stderr takes nothing: whoever reads it is gone, which is no news for an agent.
+    Output(Errno),
+    /// The host had no memory for a growth that the limits allow.
+    Host(String),
 }
 
 impl std::fmt::Display for Stop {
@@ -62,6 +67,8 @@ impl std::fmt::Display for Stop {
             Self::Exit(status) => write!(f, "the agent exited with status {status}"),
             Self::RandomLength(n) => write!(f, "{n} random bytes asked for in one call"),
             Self::Channel(e) => write!(f, "{e}"),
+            Self::Output(e) => write!(f, "the agent's output: {}", e.desc()),
+            Self::Host(why) => write!(f, "the host had no memory for the agent: {why}"),
         }
     }
 }
@@ -108,7 +115,7 @@ fn ended(error: &wasmtime::Error) -> (Reason, String) {
             Stop::Tool { .. } | Stop::RandomLength(_) => Reason::Crashed,
             Stop::Exit(0) => Reason::Finished,
             Stop::Exit(_) => Reason::Failed,
-            Stop::Channel(_) => Reason::Killed,
+            Stop::Channel(_) | Stop::Output(_) | Stop::Host(_) => Reason::Killed,
         };
         return (reason, stop.to_string());
     }

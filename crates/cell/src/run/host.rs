@@ -2,6 +2,7 @@
 
 mod cli;
 mod clocks;
+mod poll;
 mod random;
 mod sockets;
 mod stdio;
@@ -14,7 +15,7 @@ use stockade_wire::control::AgentExit;
 use stockade_wire::frame::Status;
 use tokio::runtime::Runtime;
 use wasmtime::component::{Component, HasData, HasSelf, Linker, ResourceTable};
-use wasmtime::{Engine, Store};
+use wasmtime::{CallHook, Engine, Store};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemCtx, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings as wasi;
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsCtx, WasiSocketsCtxView};
@@ -54,14 +55,18 @@ pub(super) struct Host {
     stdout: stdio::Output,
     stderr: stdio::Output,
     clock: clocks::Clock,
+    sleeps: poll::Sleeps,
     noise: random::Noise,
     log_line: usize,
+    /// Fuel of the whole run, and what was left of it when agent code called the host last.
+    fuel: u64,
+    left: u64,
 }
 
 impl Host {
     /// Asks the shim; every effect and every input of an agent passes here.
     fn ask(&mut self, tool: &str, args: String) -> Result<(Status, String), Stop> {
-        Ok(self.channel.call(tool, args)?)
+        Ok(self.channel.call(tool, args, self.fuel.saturating_sub(self.left))?)
     }
 
     /// No directory is preopened, so no descriptor exists.
@@ -108,13 +113,24 @@ impl Agent {
             stdout: stdio::Output::new(std::io::stdout(), &deadline).map_err(SetupError::Output)?,
             stderr: stdio::Output::new(std::io::stderr(), &deadline).map_err(SetupError::Output)?,
             clock: clocks::Clock::default(),
+            sleeps: poll::Sleeps::default(),
             noise: random::Noise::default(),
             log_line: usize::try_from(config.log_line).unwrap_or(usize::MAX),
+            fuel: config.fuel,
+            left: config.fuel,
         };
         let mut store = Store::new(engine, host);
         store.limiter(|host| &mut host.limits);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
         store.set_fuel(config.fuel).map_err(SetupError::Store)?;
+        // Host functions see the store's data and not the store.
+        store.call_hook(|mut store, hook| {
+            if matches!(hook, CallHook::CallingHost) {
+                let left = store.get_fuel()?;
+                store.data_mut().left = left;
+            }
+            Ok(())
+        });
         store.set_epoch_deadline(1);
         store.epoch_deadline_trap();
         let runtime =
@@ -171,13 +187,13 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
     ours!(l, clocks: wall_clock, monotonic_clock);
     ours!(l, random: random, insecure, insecure_seed);
     ours!(l, sockets: tcp_create_socket, udp_create_socket, ip_name_lookup);
+    ours!(l, io: poll);
     ours!(l, cli: environment, exit, stdin, stdout, stderr);
     ours!(l, cli: terminal_input, terminal_output, terminal_stdin, terminal_stdout, terminal_stderr);
 
-    // wasmtime's: they work on resources, and the only ones that can exist are streams, pollables
-    // and the network handle, which opens nothing.
+    // wasmtime's: they work on resources, and the only ones that can exist are streams, which are always ready, and
+    // the network handle, which opens nothing.
     wasi::io::error::add_to_linker::<Host, Table>(l, |host| &mut host.table)?;
-    wasi::io::poll::add_to_linker::<Host, Table>(l, |host| &mut host.table)?;
     wasi::io::streams::add_to_linker::<Host, Table>(l, |host| &mut host.table)?;
     wasi::filesystem::preopens::add_to_linker::<Host, WasiFilesystem>(l, Host::filesystem_view)?;
     wasi::filesystem::types::add_to_linker::<Host, WasiFilesystem>(l, Host::filesystem_view)?;

@@ -2,6 +2,9 @@
 //!
 //! A growth over the budget ends the run, with the limit's name. To let `memory.grow` answer -1
 //! would end most agents too, but as an unexplained abort inside their allocator.
+//!
+//! A growth that is within the budget and for which the host has no memory ends the run, too: an agent that was told
+//! would go on by what is on no record.
 
 use wasmtime::ResourceLimiter;
 
@@ -39,9 +42,11 @@ impl Budget {
         Ok(())
     }
 
-    /// The growth that was granted last did not happen.
-    fn give_back(&mut self) {
-        self.used = self.used.saturating_sub(std::mem::take(&mut self.last_grant));
+    /// The growth that was granted last did not happen; whether there was one.
+    fn give_back(&mut self) -> bool {
+        let granted = std::mem::take(&mut self.last_grant);
+        self.used = self.used.saturating_sub(granted);
+        granted > 0
     }
 }
 
@@ -70,9 +75,9 @@ impl ResourceLimiter for Limits {
         Ok(true)
     }
 
-    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.memory.give_back();
-        Ok(())
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        // What was not granted is over what its type can hold, and the instruction answers -1.
+        if self.memory.give_back() { Err(Stop::Host(format!("{error:#}")).into()) } else { Ok(()) }
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
@@ -84,9 +89,9 @@ impl ResourceLimiter for Limits {
         Ok(true)
     }
 
-    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.table.give_back();
-        Ok(())
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        // What was not granted is over what its type can hold, and the instruction answers -1.
+        if self.table.give_back() { Err(Stop::Host(format!("{error:#}")).into()) } else { Ok(()) }
     }
 
     fn instances(&self) -> usize {
@@ -121,8 +126,9 @@ mod tests {
         let mut limits = Limits::new(100, 10);
         limits.memory_growing(0, 60, None).unwrap();
         limits.memory_growing(60, 100, None).unwrap();
-        limits.memory_grow_failed(wasmtime::Error::msg("no pages")).unwrap();
-        limits.memory_grow_failed(wasmtime::Error::msg("no pages")).unwrap();
+        let stop = limits.memory_grow_failed(wasmtime::Error::msg("no pages")).unwrap_err();
+        assert!(matches!(stop.downcast_ref(), Some(Stop::Host(_))));
+        limits.memory_grow_failed(wasmtime::Error::msg("over its type's limit")).unwrap();
         assert!(limits.memory_growing(60, 100, None).unwrap());
         assert!(limits.memory_growing(100, 101, None).is_err());
     }

@@ -171,6 +171,10 @@ pub fn config() -> CellConfig {
 pub struct Cell {
     child: Child,
     shim: UnixStream,
+    /// Whether answers are said to be those of a run before.
+    pub recorded: bool,
+    /// Fuel used at each call.
+    pub fuel: Vec<u64>,
     out: JoinHandle<Vec<u8>>,
     err: JoinHandle<Vec<u8>>,
 }
@@ -180,6 +184,8 @@ pub struct Cell {
 pub struct Ended {
     pub ready: Option<serde_json::Value>,
     pub calls: Vec<(u64, String, String)>,
+    /// Fuel used at each call.
+    pub fuel: Vec<u64>,
     pub logs: Vec<(Level, String)>,
     pub exit: Option<AgentExit>,
     pub status: ExitStatus,
@@ -229,7 +235,7 @@ impl Cell {
         let mut child = spawn("stockade-cell", &[&cell, artifact, &config, &filter], first);
         let out = drain(child.stdout.take().unwrap());
         let err = drain(child.stderr.take().unwrap());
-        Self { child, shim, out, err }
+        Self { child, shim, recorded: false, fuel: Vec::new(), out, err }
     }
 
     /// The next frame, or nothing at the cell's end.
@@ -264,12 +270,13 @@ impl Cell {
                     ready = Some(serde_json::from_slice(&report).unwrap());
                     self.send(&ToCell::Start);
                 }
-                FromCell::Call { id, tool, args } => {
+                FromCell::Call { id, fuel, tool, args } => {
                     assert!(ready.is_some());
                     let args = String::from_utf8(args).unwrap();
                     let (status, body) = answer(&tool, &args);
                     calls.push((id, tool, args));
-                    self.send(&ToCell::Reply { id, status, body: body.into_bytes() });
+                    self.fuel.push(fuel);
+                    self.send(&ToCell::Reply { id, status, recorded: self.recorded, body: body.into_bytes() });
                 }
                 FromCell::Log { level, message } => logs.push((level, message)),
                 FromCell::Exit { outcome } => {
@@ -294,6 +301,7 @@ impl Cell {
         Ended {
             ready,
             calls,
+            fuel: self.fuel,
             logs,
             exit,
             status,
@@ -310,4 +318,9 @@ pub fn run(text: &str, config: &CellConfig) -> Ended {
 
 pub fn killed_by(status: ExitStatus) -> Option<i32> {
     status.signal()
+}
+
+/// The clock's answer.
+pub fn at(nanos: u64) -> (Status, String) {
+    (Status::Ok, format!(r#"{{"unix_ns":"{nanos}"}}"#))
 }

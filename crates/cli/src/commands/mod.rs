@@ -5,4 +5,6 @@ pub mod generate;
 pub mod journal;
 pub mod notary;
 pub mod policy;
+pub mod replay;
+pub mod resume;
 pub mod run;

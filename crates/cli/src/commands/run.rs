@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use stockade_policy::{Ceiling, Options, Policy, Trust, load_with};
-use stockade_supervisor::run::{Agent, Clock, Filter, Finished, Request, run as run_agent};
+use stockade_supervisor::run::{Agent, Clock, Course, Filter, Finished, Request, run as run_agent};
 use stockade_wire::control::Reason;
 
 use crate::args::Run;
@@ -21,11 +21,7 @@ const PROGRAM_REFUSED: u8 = 11;
 /// # Errors
 /// If the run could not be had.
 pub fn run(args: Run) -> Result<u8, Failure> {
-    if args.raw_output && (std::io::stdout().is_terminal() || std::io::stderr().is_terminal()) {
-        return Err(Failure::usage(
-            "--raw-output is for pipes and files; an agent's escapes could rewrite this terminal",
-        ));
-    }
+    let filters = filters(args.raw_output)?;
     let policy = load(&args.policy)?;
     let (component, state) = (args.component.clone(), args.state.clone());
     let agent = match args.component {
@@ -39,7 +35,8 @@ pub fn run(args: Run) -> Result<u8, Failure> {
         name: args.name.unwrap_or_else(|| default_name(&agent)),
         agent,
         state: Some(args.state),
-        filters: [filter(args.raw_output), filter(args.raw_output)],
+        filters,
+        course: Course::New,
         log: Box::new(|level, message| format!("{level}: {}", plain(message))),
         notice: Box::new(|text| say(&plain(text))),
     };
@@ -52,7 +49,7 @@ pub fn run(args: Run) -> Result<u8, Failure> {
 }
 
 /// Loads the policy beneath this host's ceiling, and says what the ceiling takes from it.
-fn load(path: &Path) -> Result<Policy, Failure> {
+pub(super) fn load(path: &Path) -> Result<Policy, Failure> {
     let ceiling = Ceiling::of_host().map_err(|found| refused(&found))?;
     let options = Options { ceiling, trust: Trust::Enforce, ..Options::default() };
     let policy = load_with(path, &options).map_err(|found| refused(&found))?;
@@ -64,6 +61,16 @@ fn load(path: &Path) -> Result<Policy, Failure> {
         )));
     }
     Ok(policy)
+}
+
+/// What the screen may show of stdout and stderr.
+pub(super) fn filters(raw: bool) -> Result<[Filter; 2], Failure> {
+    if raw && (std::io::stdout().is_terminal() || std::io::stderr().is_terminal()) {
+        return Err(Failure::usage(
+            "--raw-output is for pipes and files; an agent's escapes could rewrite this terminal",
+        ));
+    }
+    Ok([filter(raw), filter(raw)])
 }
 
 fn filter(raw: bool) -> Filter {
@@ -101,7 +108,7 @@ fn explained(mut failure: Failure, component: Option<&Path>) -> Failure {
 }
 
 /// How it went, and where the record is.
-fn conclude(finished: &Finished, state: &Path) {
+pub(super) fn conclude(finished: &Finished, state: &Path) {
     let (end, summary) = (&finished.end, &finished.summary);
     let reason = match end.reason {
         Reason::Finished => "finished",
@@ -152,7 +159,7 @@ fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-fn timings(clock: &Clock) -> String {
+pub(super) fn timings(clock: &Clock) -> String {
     let steps = clock
         .steps
         .iter()

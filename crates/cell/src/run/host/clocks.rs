@@ -1,16 +1,12 @@
 //! Clocks by the recorded path: every reading is a `clock` call, so that a run can be repeated.
 //!
-//! Sleeping makes no call; it ends at the wall-clock limit at the latest.
-
-use std::time::Duration;
+//! A sleep is a moment of this clock; [`super::poll`] waits for it.
 
 use serde::Deserialize;
 use stockade_wire::frame::Status;
-use tokio::time::Instant;
 use wasmtime::component::Resource;
-use wasmtime_wasi::async_trait;
+use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
-use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
 use super::Host;
 use crate::run::end::Stop;
@@ -45,15 +41,10 @@ impl Host {
         }
     }
 
-    fn read_monotonic(&mut self) -> Result<u64, Stop> {
+    pub(super) fn read_monotonic(&mut self) -> Result<u64, Stop> {
         let now = self.read_clock()?;
         self.clock.latest = self.clock.latest.max(now);
         Ok(self.clock.latest)
-    }
-
-    fn sleep(&mut self, nanos: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let sleep = self.table.push(Sleep(Instant::now().checked_add(Duration::from_nanos(nanos))))?;
-        subscribe(&mut self.table, sleep)
     }
 }
 
@@ -78,24 +69,11 @@ impl monotonic_clock::Host for Host {
     }
 
     fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let now = self.read_monotonic()?;
-        self.sleep(when.saturating_sub(now))
+        self.sleep_until(when)
     }
 
     fn subscribe_duration(&mut self, nanos: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        self.sleep(nanos)
-    }
-}
-
-/// Ready from an instant on; never, if it is further off than the clock can count.
-struct Sleep(Option<Instant>);
-
-#[async_trait]
-impl Pollable for Sleep {
-    async fn ready(&mut self) {
-        match self.0 {
-            Some(at) => tokio::time::sleep_until(at).await,
-            None => std::future::pending().await,
-        }
+        let now = self.read_monotonic()?;
+        self.sleep_until(now.saturating_add(nanos))
     }
 }

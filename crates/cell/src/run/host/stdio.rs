@@ -1,4 +1,5 @@
-//! stdout and stderr: pipes to the supervisor, which bounds and counts them.
+//! stdout and stderr: pipes to the supervisor, which bounds and counts them. An agent learns nothing of them: whatever
+//! it writes is taken, and a pipe that fails ends it.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -44,14 +45,13 @@ impl OutputStream for Output {
         while !rest.is_empty() {
             self.deadline.wait(self.pipe.as_fd(), PollFlags::POLLOUT).map_err(|waited| match waited {
                 Waited::Expired => StreamError::Trap(Stop::Wall.into()),
-                Waited::Failed(e) => StreamError::LastOperationFailed(io::Error::from(e).into()),
+                Waited::Failed(e) => StreamError::Trap(Stop::Output(e).into()),
             })?;
             let part = rest.get(..rest.len().min(PIPE_BUF)).unwrap_or_default();
             match write(&self.pipe, part) {
                 Ok(n) => rest = rest.get(n..).unwrap_or_default(),
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
-                Err(Errno::EPIPE) => return Err(StreamError::Closed),
-                Err(e) => return Err(StreamError::LastOperationFailed(io::Error::from(e).into())),
+                Err(e) => return Err(StreamError::Trap(Stop::Output(e).into())),
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ mod show;
 mod test;
 
 pub use load::refused;
+pub use replay::{Changed, first_change};
 
 use crate::args::policy::Policy;
 use crate::failure::Failure;

@@ -2,6 +2,7 @@
 
 mod asked;
 mod course;
+mod first;
 mod report;
 mod tally;
 
@@ -15,6 +16,7 @@ use crate::failure::Failure;
 use crate::runs::{BROKEN, broken, is_written, journal, select};
 use crate::screen::plain;
 use course::Course;
+pub use first::{Changed, first_change};
 use tally::Tally;
 
 /// Every journal is read to its end or to where it breaks; what is broken is told, and decides the exit code.
