@@ -71,14 +71,22 @@ pub fn broken(error: &ReadError) -> Failure {
 /// is not compared: on btrfs and overlayfs it is not the one that stat(2) gives.
 #[must_use]
 pub fn is_written(dir: &Path) -> bool {
-    let (Ok(stat), Ok(locks)) = (std::fs::metadata(dir), std::fs::read_to_string("/proc/locks")) else { return false };
+    let Ok(stat) = std::fs::metadata(dir) else { return false };
     let inode = format!(":{}", stat.ino());
+    // The list is given in pieces, by position: while others lock and unlock, one reading may leave a line out.
+    (0..LOOKS).any(|_| std::fs::read_to_string("/proc/locks").is_ok_and(|locks| lists(&locks, &inode)))
+}
+
+/// Readings of the kernel's list before a lock counts as not held.
+const LOOKS: u32 = 3;
+
+fn lists(locks: &str, inode: &str) -> bool {
     locks.lines().any(|line| {
         let mut words = line.split_ascii_whitespace();
         // 1: FLOCK ADVISORY WRITE 4711 08:01:1234 0 EOF, and a second word `->` if it is only waited for.
         words.nth(1) == Some("FLOCK")
             && words.nth(1) == Some("WRITE")
-            && words.nth(1).is_some_and(|at| at.ends_with(&inode))
+            && words.nth(1).is_some_and(|at| at.ends_with(inode))
     })
 }
 

@@ -28,15 +28,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) fn tail(args: &Tail) -> Result<u8, Failure> {
     let format = if args.json { Format::Json } else { args.format };
     let state = &args.state;
-    let first = match args.all {
-        true => runs(&state.state)?.into_iter().filter(|run| is_written(&journal(&state.state, run))).collect(),
+    // One listing for both: a run that begins after it is new below.
+    let mut known: BTreeSet<String> =
+        if args.all { runs(&state.state)?.into_iter().collect() } else { BTreeSet::new() };
+    let first: Vec<String> = match args.all {
+        true => known.iter().filter(|run| is_under_way(&journal(&state.state, run))).cloned().collect(),
         false => vec![find(&state.state, &args.run)?],
     };
     let mut printer = Printer::stdout(format, args.all);
     // Watched before it is read, so that nothing comes in between.
     let watch = if args.follow { Some(watch()?) } else { None };
-    let mut known: BTreeSet<String> =
-        if args.all { runs(&state.state)?.into_iter().collect() } else { BTreeSet::new() };
     let mut followed = Vec::new();
     let mut code = 0;
     for run in first {
@@ -73,12 +74,20 @@ pub(super) fn tail(args: &Tail) -> Result<u8, Failure> {
     }
 }
 
+/// How long a run that has a folder and no journal is waited for: its component may have to be compiled first.
+const LAUNCH: Duration = Duration::from_secs(150);
+
+/// Whether the journal in `dir` is written, or is yet to be begun.
+fn is_under_way(dir: &std::path::Path) -> bool {
+    is_written(dir) || !dir.join("00000001.jsonl").exists()
+}
+
 /// A run that is read.
 struct Followed {
     dir: PathBuf,
     reader: Option<Reader>,
     scene: Scene,
-    /// Since when nobody writes it, though it has no end.
+    /// Since when nobody writes it, though it has no end; or since when it has no journal.
     left: Option<Instant>,
 }
 
@@ -162,9 +171,15 @@ impl Followed {
                 reader
             }
             None => match Reader::open(&self.dir) {
-                Ok(reader) => self.reader.insert(reader),
+                Ok(reader) => {
+                    self.left = None;
+                    self.reader.insert(reader)
+                }
                 // Not begun.
-                Err(ReadError::NoSegment { .. } | ReadError::Io { errno: Errno::ENOENT, .. }) => return Ok(()),
+                Err(ReadError::NoSegment { .. } | ReadError::Io { errno: Errno::ENOENT, .. }) => {
+                    self.left.get_or_insert_with(Instant::now);
+                    return Ok(());
+                }
                 Err(error) => return Err(Stop::Journal(error)),
             },
         };
@@ -192,8 +207,12 @@ impl Followed {
 
     /// Whether nothing more will come.
     fn is_over(&self) -> bool {
-        let gone = self.reader.is_none() && !self.dir.exists();
-        self.scene.has_ended() || gone || self.left.is_some_and(|at| at.elapsed() >= PATIENCE)
+        let left_for = |patience| self.left.is_some_and(|at| at.elapsed() >= patience);
+        if self.reader.is_none() {
+            // The run's folder comes before its journal's, and goes if the run is refused.
+            return left_for(LAUNCH) || !self.dir.parent().is_some_and(std::path::Path::exists);
+        }
+        self.scene.has_ended() || left_for(PATIENCE)
     }
 }
 
