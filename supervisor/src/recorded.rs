@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use stockade_journal::{Payload, Reader, Record, Start};
+use stockade_journal::{Payload, Reader, Record, Start, is_digest};
 use stockade_policy::{Bundle, Limits, Policy, bundle::MAX_BUNDLE, parse_policy};
 use stockade_wire::cell::{CellConfig, ENGINE_FINGERPRINT};
 use stockade_wire::control::Reason;
@@ -182,7 +182,7 @@ fn settings(reader: &Reader, recorded: &Value) -> Result<Settings, RunError> {
 
 fn read_object(objects: &Path, what: &str, digest: &str, most: u64) -> Result<Vec<u8>, RunError> {
     let refuse = |why: String| RunError::Recorded(format!("{what} {digest}: {why}"));
-    if digest.len() != 64 || !digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+    if !is_digest(digest) {
         return Err(refuse("not a SHA-256 in hex".to_owned()));
     }
     let path = objects.join(digest);

@@ -30,7 +30,8 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// The 32 bytes that [`hex`] wrote as `text`.
-pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
+#[must_use]
+pub fn unhex(text: &str) -> Option<[u8; 32]> {
     if !is_digest(text) {
         return None;
     }
@@ -42,6 +43,7 @@ pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
 }
 
 /// Whether `text` could be a SHA-256 as [`hex`] writes it; only such a name is looked up as a file.
-pub(crate) fn is_digest(text: &str) -> bool {
+#[must_use]
+pub fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }

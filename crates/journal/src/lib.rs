@@ -31,7 +31,7 @@ mod writer;
 pub use bound::{as_message, as_name};
 pub use contents::Unread;
 pub use error::{At, JournalError, ReadError};
-pub use hash::hex;
+pub use hash::{hex, is_digest, unhex};
 pub use newest::newest_time;
 pub use reader::{Line, Reader};
 pub use record::{Call, Entry, Outcome, Payload, Record, Start, Syscall};

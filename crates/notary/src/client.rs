@@ -11,9 +11,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use stockade_journal::tree::Hash;
+use stockade_journal::{hex, unhex};
 use stockade_wire::notary::{FromNotary, MAX_LEAVES, MAX_MESSAGE, Refusal, ToNotary};
-
-use crate::session::{hex, unhex};
 
 /// How long an answer, or room for a message, is waited for: a slow disk's time for a few flushes, many times over.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -154,7 +153,7 @@ impl Notary {
     pub fn append(&mut self, first: u64, leaves: &[Hash]) -> Result<(), ClientError> {
         let mut first = first;
         for chunk in leaves.chunks(MAX_LEAVES) {
-            let message = ToNotary::Append { first, leaves: chunk.iter().map(hex).collect() };
+            let message = ToNotary::Append { first, leaves: chunk.iter().map(|leaf| hex(leaf)).collect() };
             self.send_patiently(&message)?;
             first = first.saturating_add(chunk.len() as u64);
         }

@@ -2,7 +2,8 @@
 
 use stockade_journal::note::Checkpoint;
 use stockade_journal::tiles::{Appender, Folder, HostLog, KeyChain, ORIGIN, PRIVATE, RunHead, is_run_id};
-use stockade_journal::tree::{Frontier, Hash};
+use stockade_journal::tree::Frontier;
+use stockade_journal::{hex, unhex};
 use stockade_wire::notary::{FromNotary, MAX_LEAVES, ToNotary};
 
 use crate::EPOCH_SECONDS;
@@ -238,20 +239,4 @@ fn default_origin() -> Result<String, NotaryError> {
     let mut chance = [0; 4];
     crate::keys::chance(&mut chance).map_err(|e| NotaryError::Protocol(format!("getrandom: {e}")))?;
     Ok(format!("{}/stockade-{:08x}", if name.is_empty() { "host" } else { &name }, u32::from_be_bytes(chance)))
-}
-
-pub(crate) fn hex(hash: &Hash) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub(crate) fn unhex(text: &str) -> Option<Hash> {
-    let digits = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-    if text.len() != 64 || !text.as_bytes().iter().all(digits) {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (byte, pair) in hash.iter_mut().zip(text.as_bytes().as_chunks::<2>().0) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(hash)
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use stockade_journal::tree::{Frontier, Hash};
+use stockade_journal::unhex;
 use stockade_notary::client::{Begun, ClientError, Notary, Place};
 use stockade_wire::notary::{FromNotary, MAX_LEAVES};
 
@@ -134,7 +135,7 @@ impl Heads {
                 self.tree.size()
             )));
         }
-        let hashes: Option<Vec<Hash>> = leaves.iter().map(|leaf| hash(leaf)).collect();
+        let hashes: Option<Vec<Hash>> = leaves.iter().map(|leaf| unhex(leaf)).collect();
         let hashes = hashes.ok_or_else(|| RunError::Internal("its shim told a leaf that is no hash".into()))?;
         self.tell(first, &hashes)
     }
@@ -294,19 +295,6 @@ impl From<ClientError> for GoOn {
 /// What can't be signed can't be kept.
 fn refused(error: ClientError) -> RunError {
     RunError::Journal(format!("journal: its heads cannot be signed: {error}"))
-}
-
-/// 64 lower-case hexadecimal digits.
-fn hash(text: &str) -> Option<Hash> {
-    let digits = text.as_bytes();
-    if digits.len() != 64 || !digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(hash)
 }
 
 /// Replaces the run's checkpoint. The host's log has the head durably already: this is a copy at hand.

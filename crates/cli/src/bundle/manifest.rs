@@ -1,6 +1,7 @@
 //! What a bundle says of itself.
 
 use serde::{Deserialize, Serialize};
+use stockade_journal::is_digest;
 
 use super::BundleError;
 
@@ -105,11 +106,10 @@ fn shown(name: &str) -> String {
 /// Whether a bundle may have a file of this name. None of them leads out of a folder.
 pub(super) fn is_known(name: &str) -> bool {
     let digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
-    let hex = |text: &str| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     match name.split('/').collect::<Vec<_>>().as_slice() {
         ["checkpoint" | "launch.json"] => true,
         ["journal", segment] => segment.strip_suffix(".jsonl").is_some_and(|number| digits(number, 8)),
-        ["journal", "blobs" | "private", digest] | ["objects", digest] => hex(digest),
+        ["journal", "blobs" | "private", digest] | ["objects", digest] => is_digest(digest),
         ["notary", "checkpoint" | "proof.json"] => true,
         ["notary", "epochs", number] => digits(number, 6),
         _ => false,
