@@ -116,6 +116,12 @@ impl Notary {
         Ok(Self { socket: Some(ours), child })
     }
 
+    /// [`Notary::start`] of an open file: what was examined is what is started.
+    pub fn start_open(program: impl AsFd, place: &Place) -> Result<Self, ClientError> {
+        let path = PathBuf::from(format!("/proc/self/fd/{}", program.as_fd().as_raw_fd()));
+        Self::start(&path, place)
+    }
+
     /// Readable when an answer is there, or the end.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.socket.as_ref().map(AsFd::as_fd)

@@ -5,7 +5,7 @@ use std::path::Path;
 use stockade_journal::tree::{Frontier, Hash};
 use stockade_journal::{ReadError, Reader};
 use stockade_notary::client::{ClientError, Notary, Place};
-use stockade_wire::notary::{FromNotary, MAX_LEAVES, Refusal};
+use stockade_wire::notary::{FromNotary, Refusal};
 
 use super::{put_checkpoint, refused};
 use crate::error::RunError;
@@ -28,11 +28,9 @@ pub(crate) fn sign_after(
     journal: &Path,
     mend: impl FnOnce() -> Result<(), RunError>,
 ) -> Result<Frontier, RunError> {
-    use std::os::fd::AsRawFd;
     let program = home.program("stockade-notary")?;
-    let path = std::path::PathBuf::from(format!("/proc/self/fd/{}", program.as_raw_fd()));
     let place = Place::of(&home.state);
-    let start = || Notary::start(&path, &place).map_err(refused);
+    let start = || Notary::start_open(&program, &place).map_err(refused);
     let whole = count(journal)?;
     let mut notary = start()?;
     let begun = match notary.resume(run, whole) {
@@ -51,14 +49,10 @@ pub(crate) fn sign_after(
         )));
     }
     mend()?;
-    let mut first = begun.size + 1;
     let Lines { signed: mut tree, rest } = read(journal, begun.size)?;
-    for leaves in rest.chunks(MAX_LEAVES) {
-        notary.append(first, leaves).map_err(refused)?;
-        first += leaves.len() as u64;
-        for leaf in leaves {
-            tree.push(*leaf).map_err(|e| RunError::Internal(e.to_string()))?;
-        }
+    notary.append(begun.size + 1, &rest).map_err(refused)?;
+    for leaf in rest {
+        tree.push(leaf).map_err(|e| RunError::Internal(e.to_string()))?;
     }
     match (notary.head().map_err(refused)?, journal.parent()) {
         (FromNotary::Signed { checkpoint, .. }, Some(folder)) => put_checkpoint(folder, &checkpoint)?,

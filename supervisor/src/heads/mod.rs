@@ -7,14 +7,14 @@
 mod after;
 
 use std::io::Write;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use stockade_journal::tree::{Frontier, Hash};
 use stockade_journal::unhex;
 use stockade_notary::client::{Begun, ClientError, Notary, Place};
-use stockade_wire::notary::{FromNotary, MAX_LEAVES};
+use stockade_wire::notary::{FromNotary, MAX_LEAVES, Refusal};
 
 pub(crate) use after::sign_after;
 
@@ -76,49 +76,47 @@ impl Heads {
     }
 
     fn launch(&self) -> Result<Notary, RunError> {
-        // What was examined is what is started.
-        let path = PathBuf::from(format!("/proc/self/fd/{}", self.program.as_raw_fd()));
-        Notary::start(&path, &self.place).map_err(refused)
+        Notary::start_open(&self.program, &self.place).map_err(refused)
     }
 
-    /// Begins the run's log. Nothing of the agent runs before.
+    /// Begins the run's log, or goes on with it. Nothing of the agent runs before.
     pub(crate) fn begin(&mut self) -> Result<(), RunError> {
+        // A notary that died may have written the run down before.
+        let mut known = self.signed.0 > 0;
         loop {
             let mut notary = match self.notary.take() {
                 Some(notary) => notary,
                 None => self.launch()?,
             };
-            let begun = match self.signed.0 {
-                0 => notary.begin(&self.run).map(|_| ()),
-                size => match notary.resume(&self.run, size) {
-                    Ok(begun) if (begun.size, begun.root) != self.signed => {
-                        let size = begun.size;
-                        return Err(RunError::Journal(format!(
-                            "the notary's log has another head of this run at {size} records"
-                        )));
-                    }
-                    other => other.map(|_| ()),
-                },
+            let begun = match known {
+                true => notary.resume(&self.run, self.signed.0),
+                false => notary.begin(&self.run),
             };
             match begun {
-                Ok(()) => {
+                Ok(begun) => {
+                    self.is_ours(&begun)?;
                     self.notary = Some(notary);
                     self.begun = true;
                     return Ok(());
                 }
-                // It may have died after it wrote the run down.
                 Err(ClientError::Gone) => {
                     self.died()?;
-                    let mut second = self.launch()?;
-                    if second.resume(&self.run, self.signed.0).is_ok() {
-                        self.notary = Some(second);
-                        self.begun = true;
-                        return Ok(());
-                    }
+                    known = true;
                 }
+                Err(ClientError::Refused { code: Refusal::Run, .. }) if known && self.signed.0 == 0 => known = false,
                 Err(error) => return Err(refused(error)),
             }
         }
+    }
+
+    /// Whether what a notary says was signed last is what we know of.
+    fn is_ours(&self, begun: &Begun) -> Result<(), RunError> {
+        let mut known = [Some(self.signed), self.asked].into_iter().flatten();
+        if known.any(|known| known == (begun.size, begun.root)) {
+            return Ok(());
+        }
+        let size = begun.size;
+        Err(RunError::Journal(format!("the notary's log has another head of this run at {size} records")))
     }
 
     /// Readable when the notary has signed, or is gone.
@@ -214,38 +212,25 @@ impl Heads {
             self.died()?;
             let mut notary = self.launch()?;
             match self.go_on(&mut notary) {
+                Err(GoOn::Gone) => {}
+                Err(GoOn::Ends(error)) => return Err(error),
                 Ok(()) => {
                     self.notary = Some(notary);
                     // What was asked may have been signed without our hearing of it; asking again is no harm.
                     self.asked = Some((self.tree.size(), self.tree.root()));
                     return Ok(());
                 }
-                Err(GoOn::Client(ClientError::Gone)) => {}
-                Err(GoOn::Client(error)) => return Err(refused(error)),
-                Err(GoOn::Fork { size }) => {
-                    return Err(RunError::Journal(format!(
-                        "the notary's log has another head of this run at {size} records"
-                    )));
-                }
             }
         }
     }
 
     /// Has a new notary go on from what the last one signed.
-    fn go_on(&mut self, notary: &mut Notary) -> Result<(), GoOn> {
-        let Begun { size, root, .. } = notary.resume(&self.run, self.tree.size())?;
-        let known = [Some(self.signed), self.asked].into_iter().flatten().find(|(known, _)| *known == size);
-        if known != Some((size, root)) {
-            return Err(GoOn::Fork { size });
-        }
-        let have = usize::try_from(size.saturating_sub(self.signed.0)).unwrap_or(usize::MAX);
-        let mut first = size + 1;
-        for leaves in self.unsigned.get(have..).unwrap_or_default().chunks(MAX_LEAVES) {
-            notary.append(first, leaves)?;
-            first += leaves.len() as u64;
-        }
-        notary.send_head()?;
-        Ok(())
+    fn go_on(&self, notary: &mut Notary) -> Result<(), GoOn> {
+        let begun = notary.resume(&self.run, self.tree.size())?;
+        self.is_ours(&begun).map_err(GoOn::Ends)?;
+        let have = usize::try_from(begun.size.saturating_sub(self.signed.0)).unwrap_or(usize::MAX);
+        notary.append(begun.size + 1, self.unsigned.get(have..).unwrap_or_default())?;
+        Ok(notary.send_head()?)
     }
 
     fn died(&mut self) -> Result<(), RunError> {
@@ -278,17 +263,20 @@ impl Heads {
     }
 }
 
+/// Why a notary did not go on.
 enum GoOn {
-    Client(ClientError),
-    /// What was signed is none of what we know.
-    Fork {
-        size: u64,
-    },
+    /// It died: another may.
+    Gone,
+    /// None will.
+    Ends(RunError),
 }
 
 impl From<ClientError> for GoOn {
     fn from(error: ClientError) -> Self {
-        Self::Client(error)
+        match error {
+            ClientError::Gone => Self::Gone,
+            other => Self::Ends(refused(other)),
+        }
     }
 }
 

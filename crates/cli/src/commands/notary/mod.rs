@@ -5,7 +5,6 @@ mod show;
 mod witness;
 
 use std::io::Write as _;
-use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use stockade_journal::tiles::{Folder, HostLog, LogError};
@@ -63,9 +62,7 @@ fn start(state: &Path) -> Result<(PathBuf, Notary), Failure> {
     root_only()?;
     let home = Home::open(Some(state))?;
     let program = home.program("stockade-notary")?;
-    // What was examined is what is started.
-    let path = PathBuf::from(format!("/proc/self/fd/{}", program.as_raw_fd()));
-    let notary = Notary::start(&path, &Place::of(&home.state)).map_err(refused)?;
+    let notary = Notary::start_open(program, &Place::of(&home.state)).map_err(refused)?;
     Ok((home.state, notary))
 }
 
