@@ -45,12 +45,17 @@ impl Answer {
     /// The status as the journal says it.
     #[must_use]
     pub fn status_name(&self) -> &'static str {
-        match self.status {
-            Status::Ok => "ok",
-            Status::Denied => "denied",
-            Status::Invalid => "invalid",
-            Status::Failed => "failed",
-            Status::Limit => "limit",
-        }
+        status_name(self.status)
+    }
+}
+
+/// A status as the journal says it.
+pub(crate) fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "ok",
+        Status::Denied => "denied",
+        Status::Invalid => "invalid",
+        Status::Failed => "failed",
+        Status::Limit => "limit",
     }
 }

@@ -15,7 +15,7 @@ use stockade_wire::control::{
 };
 use stockade_wire::frame::{FrameError, FromCell, Level, Status};
 
-use crate::answer::Answer;
+use crate::answer::status_name;
 use crate::channel::{Arrival, Channel};
 use crate::control::Control;
 use crate::error::ShimError;
@@ -213,9 +213,8 @@ impl Player {
         let over = self.asked >= self.allowed;
         if over && self.over >= OVER_SHOWN {
             // Counted and not recorded, then as now.
-            let Answer { status, .. } = over_limit(self.allowed);
-            let body = over_limit(self.allowed).into_text();
-            return self.reply(Some((id, status, body)));
+            let answer = over_limit(self.allowed);
+            return self.reply(Some((id, answer.status, answer.into_text())));
         }
         *(if over { &mut self.over } else { &mut self.asked }) += 1;
         let fuel = (!self.orders.other).then_some(fuel);
@@ -250,7 +249,7 @@ impl Player {
                 if self.orders.step {
                     let body = serde_json::from_slice(&reply.2).unwrap_or_default();
                     if let Some(map) = what.as_object_mut() {
-                        map.insert("answer".to_owned(), json!({ "status": name(reply.1), "body": shown(body) }));
+                        map.insert("answer".to_owned(), json!({ "status": status_name(reply.1), "body": shown(body) }));
                     }
                 }
                 self.step(seq, what, Some(reply))
@@ -416,8 +415,4 @@ impl Player {
         let (calls, logs, fuel) = (self.calls, self.lines, self.fuel);
         Ok(self.control.send(&ToSupervisor::Replayed(Replayed { calls, logs, fuel, end, recorded_end }))?)
     }
-}
-
-fn name(status: Status) -> &'static str {
-    Answer { status, body: serde_json::Value::Null }.status_name()
 }

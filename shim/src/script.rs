@@ -211,13 +211,7 @@ impl Script {
     }
 
     fn exit(&mut self, seq: u64, detail: Value) -> Result<Step, ScriptError> {
-        let detail = match detail.get("blob").cloned() {
-            Some(blob) => {
-                let payload = serde_json::from_value(serde_json::json!({ "blob": blob }));
-                self.value(seq, payload.map_err(|error| order(seq, error.to_string()))?)?
-            }
-            None => detail,
-        };
+        let detail = self.reader.whole(detail).map_err(|error| order(seq, error.to_string()))?;
         let exit: AgentExit = serde_json::from_value(detail).map_err(|error| order(seq, error.to_string()))?;
         match exit.reason {
             // How far it got until then depends on the machine.

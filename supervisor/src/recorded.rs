@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use stockade_journal::{Payload, Reader, Record, Start, is_digest};
+use stockade_journal::{Reader, Record, Start, is_digest};
 use stockade_policy::{Bundle, Limits, Policy, bundle::MAX_BUNDLE, parse_policy};
 use stockade_wire::cell::{CellConfig, ENGINE_FINGERPRINT};
 use stockade_wire::control::Reason;
@@ -170,13 +170,7 @@ impl Recorded {
 
 fn settings(reader: &Reader, recorded: &Value) -> Result<Settings, RunError> {
     let refuse = |why: String| RunError::Recorded(format!("settings of the recorded run: {why}"));
-    let value = match recorded.get("blob") {
-        Some(_) => {
-            let payload: Payload = serde_json::from_value(recorded.clone()).map_err(|e| refuse(e.to_string()))?;
-            reader.value(payload).map_err(|error| refuse(error.to_string()))?
-        }
-        None => recorded.clone(),
-    };
+    let value = reader.whole(recorded.clone()).map_err(|error| refuse(error.to_string()))?;
     serde_json::from_value(value).map_err(|error| refuse(error.to_string()))
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use stockade_journal::note::{Checkpoint, MAX_NOTE, Note, NoteError, VerifierKey};
-use stockade_journal::tiles::{Folder, KeyChain, LogError, epoch_file};
+use stockade_journal::tiles::{Folder, KeyChain, LogError};
 use stockade_journal::tree::{Frontier, FrontierError, Hash};
 use stockade_journal::{ReadError, Record, Verified, hex, verify_each};
 
@@ -233,14 +233,11 @@ impl Evidence {
 
     /// The keys that follow from `first`.
     fn keys(&self, first: &VerifierKey, folder: Option<&Folder>) -> Result<KeyChain, EvidenceError> {
-        let mut keys = KeyChain::new(first.clone(), first.name());
-        let Some(folder) = folder else { return Ok(keys) };
-        for number in 1.. {
-            let file = epoch_file(number);
-            let Some(note) = folder.read(&file, MAX_NOTE).map_err(EvidenceError::Host)? else { break };
-            keys.follow(number, &note).map_err(|error| EvidenceError::Note { file, error })?;
-        }
-        Ok(keys)
+        let Some(folder) = folder else { return Ok(KeyChain::new(first.clone(), first.name())) };
+        KeyChain::read(folder, first.clone(), first.name()).map_err(|error| match error {
+            LogError::Note { file, cause } => EvidenceError::Note { file, error: cause },
+            other => EvidenceError::Host(other),
+        })
     }
 
     /// The checkpoint, and who signed it.

@@ -13,6 +13,7 @@ use crate::dir::{BLOBS, open_dir, open_file};
 use crate::hash::{hex, is_digest, sha256};
 use crate::reader::Reader;
 use crate::record::Payload;
+use crate::references::{self, Reference};
 
 /// Where the texts of private payloads lie.
 const PRIVATE: &str = "private";
@@ -83,6 +84,20 @@ impl Reader {
         }
         let text = usize::try_from(before).ok().and_then(|salt| bytes.get(salt..)).ok_or(Unread::Changed)?;
         serde_json::from_slice(text).map_err(|_| Unread::Changed)
+    }
+
+    /// A bare value of a record, or what it names if it is a blob.
+    ///
+    /// # Errors
+    /// [`Unread`]
+    pub fn whole(&self, value: Value) -> Result<Value, Unread> {
+        match references::of_value(&value) {
+            Some(Reference { sha256, size }) => {
+                let sha256 = sha256.to_owned();
+                self.value(Payload::Blob { sha256, size })
+            }
+            None => Ok(value),
+        }
     }
 
     fn file(&self, folder: &str, digest: &str, expected: u64) -> Result<Vec<u8>, Unread> {

@@ -1,6 +1,7 @@
 //! The keys of a log, one after the other: each names the next and is then erased.
 
-use crate::note::{Checkpoint, Note, NoteError, VerifierKey};
+use super::{Folder, LogError};
+use crate::note::{Checkpoint, MAX_NOTE, Note, NoteError, VerifierKey};
 
 /// Extension line of an epoch's last checkpoint: this word, a space, the verifier key of the next epoch.
 pub const NEXT_KEY: &str = "next-key";
@@ -40,6 +41,17 @@ impl KeyChain {
     /// The chain of a log, from this key.
     pub fn new(start: VerifierKey, origin: &str) -> Self {
         Self { origin: origin.to_owned(), ended: Vec::new(), current: start }
+    }
+
+    /// The chain from this key, by the notes in `epochs/` of a log's folder.
+    pub fn read(folder: &Folder, start: VerifierKey, origin: &str) -> Result<Self, LogError> {
+        let mut chain = Self::new(start, origin);
+        for number in 1.. {
+            let file = epoch_file(number);
+            let Some(bytes) = folder.read(&file, MAX_NOTE)? else { break };
+            chain.follow(number, &bytes).map_err(|cause| LogError::Note { file, cause })?;
+        }
+        Ok(chain)
     }
 
     /// Takes the last checkpoint of epoch `number`, in order. One from before the first key is passed

@@ -54,13 +54,7 @@ impl HostLog {
 
     /// All keys of the log since `start`, by the notes in `epochs/`.
     pub fn keys(&self, start: VerifierKey) -> Result<KeyChain, LogError> {
-        let mut chain = KeyChain::new(start, &self.origin);
-        for number in 1.. {
-            let file = epoch_file(number);
-            let Some(bytes) = self.folder.read(&file, MAX_NOTE)? else { break };
-            chain.follow(number, &bytes).map_err(|cause| LogError::Note { file, cause })?;
-        }
-        Ok(chain)
+        KeyChain::read(&self.folder, start, &self.origin)
     }
 
     /// The newest head, if the newest of `keys` signed it and each ended epoch's last head begins it.
