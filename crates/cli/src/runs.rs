@@ -4,9 +4,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use stockade_journal::ReadError;
+use nix::errno::Errno;
+use stockade_journal::{ReadError, Reader, newest_time};
 
 use crate::failure::Failure;
+use crate::moment::Moment;
+use crate::say::say;
 use crate::screen::plain;
 
 /// Exit code of a journal that is not what was written.
@@ -64,6 +67,41 @@ pub fn journal(state: &Path, run: &str) -> PathBuf {
 #[must_use]
 pub fn broken(error: &ReadError) -> Failure {
     Failure { code: BROKEN, message: format!("journal: {}", plain(&error.to_string())) }
+}
+
+/// Says that a run's journal cannot be read on, and gives the exit code; other runs are still read.
+pub fn told_broken(run: &str, error: &ReadError) -> u8 {
+    say(&format!("stockade: run {}: {}", plain(run), broken(error).message));
+    BROKEN
+}
+
+/// Opens a journal. A run of which no agent code ran has none, and one that begins just now has no record.
+///
+/// # Errors
+/// [`ReadError`]
+pub fn open(dir: &Path) -> Result<Option<Reader>, ReadError> {
+    match Reader::open(dir) {
+        Ok(reader) => Ok(Some(reader)),
+        Err(ReadError::NoSegment { .. } | ReadError::Io { errno: Errno::ENOENT, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether what ended the reading is an end: a last line without its own is no damage while its writer lives.
+///
+/// # Errors
+/// The error, if it is one.
+pub fn unfinished(dir: &Path, error: ReadError) -> Result<(), ReadError> {
+    match error {
+        ReadError::Torn { .. } if is_written(dir) => Ok(()),
+        error => Err(error),
+    }
+}
+
+/// Whether a run's newest record is from before a moment.
+#[must_use]
+pub fn is_older(dir: &Path, since: Option<Moment>) -> bool {
+    since.is_some_and(|since| newest_time(dir).is_some_and(|newest| newest < since.0))
 }
 
 /// Whether some process holds the lock of the journal in `dir`, as its writer does. The kernel is asked by its list

@@ -60,6 +60,25 @@ pub struct State {
     pub state: PathBuf,
 }
 
+/// How records are printed.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Form {
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    /// How to print
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    format: Format,
+}
+
+impl Form {
+    /// What was asked for.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+}
+
 /// Check a journal.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -161,12 +180,9 @@ pub struct Query {
     /// At most this many records
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
-    /// The same as --format json
-    #[arg(long, conflicts_with = "format")]
-    pub json: bool,
-    /// How to print
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
-    pub format: Format,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub form: Form,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub state: State,
@@ -194,12 +210,9 @@ pub struct Tail {
     /// Records to begin with
     #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
     pub lines: usize,
-    /// The same as --format json
-    #[arg(long, conflicts_with = "format")]
-    pub json: bool,
-    /// How to print
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
-    pub format: Format,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub form: Form,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub state: State,

@@ -5,10 +5,12 @@ mod glob;
 pub mod ocsf;
 pub mod otlp;
 mod printer;
+mod scan;
 mod scene;
 pub mod told;
 
 pub use filter::{Filter, kind};
 pub use glob::Glob;
 pub use printer::{Format, Printer, host};
+pub use scan::scan;
 pub use scene::{Scene, Under};

@@ -2,14 +2,15 @@
 
 mod post;
 
-use stockade_journal::{ReadError, Reader, hex, newest_time};
+use std::ops::ControlFlow;
+
+use stockade_journal::hex;
 
 use crate::args::journal::Otlp;
 use crate::failure::Failure;
-use crate::runs::{BROKEN, broken, is_written, journal, select};
-use crate::say::say;
+use crate::runs::{is_older, journal, select, told_broken};
 use crate::screen::plain;
-use crate::trail::{Filter, Scene, host, otlp};
+use crate::trail::{Filter, host, otlp, scan};
 use post::Collector;
 
 /// What is sent without `--all`.
@@ -29,38 +30,15 @@ pub(super) fn send(args: &Otlp) -> Result<u8, Failure> {
     let mut code = 0;
     for run in select(&args.state.state, &args.runs)? {
         let dir = journal(&args.state.state, &run);
-        if filter.since.is_some_and(|since| newest_time(&dir).is_some_and(|newest| newest < since.0)) {
+        if is_older(&dir, filter.since) {
             continue;
         }
-        let mut problem = None;
-        match Reader::open(&dir) {
-            Ok(mut reader) => {
-                let mut scene = Scene::new(&run);
-                loop {
-                    match reader.read() {
-                        Ok(Some(line)) => {
-                            let under = scene.read(&line.entry);
-                            let hash = hex(&line.hash);
-                            if filter.matches(&line.entry, line.bytes, || hash.clone(), under.as_ref()) {
-                                let record = otlp::record(&scene, &line.entry, &hash, under.as_ref());
-                                batch.add(record, line.bytes.len(), &run, line.entry.seq)?;
-                            }
-                        }
-                        Ok(None) => break,
-                        Err(ReadError::Torn { .. }) if is_written(&dir) => break,
-                        Err(error) => {
-                            problem = Some(error);
-                            break;
-                        }
-                    }
-                }
-            }
-            Err(ReadError::NoSegment { .. } | ReadError::Io { errno: nix::errno::Errno::ENOENT, .. }) => {}
-            Err(error) => problem = Some(error),
-        }
-        if let Some(error) = problem {
-            say(&format!("stockade: run {}: {}", plain(&run), broken(&error).message));
-            code = BROKEN;
+        let read = scan(&dir, &run, &filter, |scene, line, under| {
+            let record = otlp::record(scene, &line.entry, &hex(&line.hash), under);
+            batch.add(record, line.bytes.len(), &run, line.entry.seq).map(ControlFlow::Continue)
+        })?;
+        if let Err(error) = read {
+            code = told_broken(&run, &error);
         }
     }
     batch.send()?;

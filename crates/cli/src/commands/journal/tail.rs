@@ -13,10 +13,9 @@ use stockade_journal::{ReadError, Reader};
 
 use crate::args::journal::{State, Tail};
 use crate::failure::Failure;
-use crate::runs::{BROKEN, broken, find, is_written, journal, runs};
-use crate::say::say;
+use crate::runs::{find, is_written, journal, open, runs, told_broken};
 use crate::screen::plain;
-use crate::trail::{Format, Printer, Scene};
+use crate::trail::{Printer, Scene};
 
 /// Longest time between two looks, in milliseconds: that a lock is let go, the kernel does not tell.
 const LOOK: u16 = 500;
@@ -26,7 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Shows the newest records, and follows.
 pub(super) fn tail(args: &Tail) -> Result<u8, Failure> {
-    let format = if args.json { Format::Json } else { args.format };
     let state = &args.state;
     // One listing for both: a run that begins after it is new below.
     let mut known: BTreeSet<String> =
@@ -35,7 +33,7 @@ pub(super) fn tail(args: &Tail) -> Result<u8, Failure> {
         true => known.iter().filter(|run| is_under_way(&journal(&state.state, run))).cloned().collect(),
         false => vec![find(&state.state, &args.run)?],
     };
-    let mut printer = Printer::stdout(format, args.all);
+    let mut printer = Printer::stdout(args.form.format(), args.all);
     // Watched before it is read, so that nothing comes in between.
     let watch = if args.follow { Some(watch()?) } else { None };
     let mut followed = Vec::new();
@@ -148,8 +146,7 @@ fn told<W: Write>(stop: Stop, run: &str, printer: &mut Printer<W>) -> Result<u8,
         Stop::Output(error) => Err(error.into()),
         Stop::Journal(error) => {
             printer.flush()?;
-            say(&format!("stockade: run {}: {}", plain(run), broken(&error).message));
-            Ok(BROKEN)
+            Ok(told_broken(run, &error))
         }
     }
 }
@@ -170,17 +167,15 @@ impl Followed {
                 reader.again().map_err(Stop::Journal)?;
                 reader
             }
-            None => match Reader::open(&self.dir) {
-                Ok(reader) => {
+            None => match open(&self.dir).map_err(Stop::Journal)? {
+                Some(reader) => {
                     self.left = None;
                     self.reader.insert(reader)
                 }
-                // Not begun.
-                Err(ReadError::NoSegment { .. } | ReadError::Io { errno: Errno::ENOENT, .. }) => {
+                None => {
                     self.left.get_or_insert_with(Instant::now);
                     return Ok(());
                 }
-                Err(error) => return Err(Stop::Journal(error)),
             },
         };
         // Asked before reading: what a writer that has gone since left torn is told at the next look.

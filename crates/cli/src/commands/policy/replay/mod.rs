@@ -6,15 +6,13 @@ mod first;
 mod report;
 mod tally;
 
-use stockade_journal::{ReadError, Reader};
 use stockade_policy::{Expect, Judge};
 
 use super::load::Loader;
 use crate::args::policy::{Change, Replay};
 use crate::exit;
 use crate::failure::Failure;
-use crate::runs::{BROKEN, broken, is_written, journal, select};
-use crate::screen::plain;
+use crate::runs::{BROKEN, is_older, journal, open, select, told_broken, unfinished};
 use course::Course;
 pub use first::{Changed, first_change};
 use tally::Tally;
@@ -34,13 +32,12 @@ pub(super) fn replay(args: &Replay) -> Result<u8, Failure> {
     let mut problems = Vec::new();
     for run in select(&args.state.state, &args.runs)? {
         let dir = journal(&args.state.state, &run);
-        if args.since.is_some_and(|since| stockade_journal::newest_time(&dir).is_some_and(|newest| newest < since.0)) {
+        if is_older(&dir, args.since) {
             continue;
         }
-        let mut reader = match Reader::open(&dir) {
-            Ok(reader) => reader,
-            // No agent code ran.
-            Err(ReadError::NoSegment { .. } | ReadError::Io { errno: nix::errno::Errno::ENOENT, .. }) => continue,
+        let mut reader = match open(&dir) {
+            Ok(Some(reader)) => reader,
+            Ok(None) => continue,
             Err(error) => {
                 problems.push((run, error));
                 continue;
@@ -55,9 +52,8 @@ pub(super) fn replay(args: &Replay) -> Result<u8, Failure> {
                     course.put(&reader, entry, &mut tally);
                 }
                 Ok(None) => break,
-                Err(ReadError::Torn { .. }) if is_written(&dir) => break,
                 Err(error) => {
-                    problems.push((run, error));
+                    problems.extend(unfinished(&dir, error).err().map(|error| (run, error)));
                     break;
                 }
             }
@@ -69,7 +65,7 @@ pub(super) fn replay(args: &Replay) -> Result<u8, Failure> {
         report::text(&policy, &tally)?;
     }
     for (run, error) in &problems {
-        crate::say::say(&format!("stockade: run {}: {}", plain(run), broken(error).message));
+        told_broken(run, error);
     }
     Ok(match () {
         () if !problems.is_empty() => BROKEN,
