@@ -14,7 +14,6 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::pipe2;
 use serde_json::{Value, json};
 use stockade_plan::step::Step;
-use stockade_policy::Bundle;
 use stockade_wire::cell::{CellConfig, ENGINE_FINGERPRINT, compile_exit};
 
 use crate::attest::{Moment, MountWatch, attest};
@@ -218,8 +217,7 @@ fn cell_config(scene: &Scene, task: Vec<String>) -> Result<CellConfig, RunError>
         // Time is not what a replay is about.
         Course::Replay { recorded, .. } => Ok(CellConfig { wall_ms: limits.wall_ms, ..recorded.config() }),
         Course::Resume(recorded) => {
-            let bundle = Bundle::name(&scene.request.policy.bundle().encode());
-            match recorded.settings.differences(&here, &scene.request.policy, &bundle).as_slice() {
+            match recorded.settings.differences(&here, &scene.request.policy, &scene.bundle_name).as_slice() {
                 [] => Ok(here),
                 found => Err(RunError::Recorded(format!(
                     "run {} cannot go on under other settings than it had: {}",
@@ -234,9 +232,7 @@ fn cell_config(scene: &Scene, task: Vec<String>) -> Result<CellConfig, RunError>
 /// Keeps what the run depends on, and notes by what names it was launched.
 fn write_down(scene: &Scene, agent: &Prepared) -> Result<(), RunError> {
     let request = &scene.request;
-    let bundle = request.policy.bundle().encode();
-    let name = Bundle::name(&bundle);
-    objects::keep(&scene.home.state, &name, &bundle)?;
+    objects::keep(&scene.home.state, &scene.bundle_name, &scene.bundle)?;
     let (kind, program, digest, task) = match (agent, &request.agent) {
         (Prepared::Wasm { digest, .. }, Agent::Wasm { component, task }) => {
             ("wasm", std::path::absolute(component).unwrap_or_else(|_| component.clone()), digest, task)
@@ -255,7 +251,7 @@ fn write_down(scene: &Scene, agent: &Prepared) -> Result<(), RunError> {
         task: task.clone(),
         policy: std::path::absolute(policy).unwrap_or_else(|_| policy.clone()),
         policy_digest: request.policy.digest.clone(),
-        bundle: name,
+        bundle: scene.bundle_name.clone(),
         workspace: scene.workspace.as_ref().map(|workspace| workspace.name.clone()),
         engine: ENGINE_FINGERPRINT.to_owned(),
     };

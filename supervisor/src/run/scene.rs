@@ -10,8 +10,8 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use stockade_journal::tree::Frontier;
 use stockade_journal::{JournalError, recover};
-use stockade_policy::PathRule;
 use stockade_policy::bundle::MIN_JOURNAL;
+use stockade_policy::{Bundle, PathRule};
 
 use crate::cgroup::{Hierarchies, IoLimit};
 use crate::error::{Doing, RunError};
@@ -55,6 +55,9 @@ pub(super) struct Scene {
     pub workspace: Option<Workspace>,
     pub landlock_abi: u8,
     pub env: Vec<(String, String)>,
+    /// The policy as the shim gets it, and its name.
+    pub bundle: Vec<u8>,
+    pub bundle_name: String,
     pub hierarchies: Hierarchies,
     pub journal: PathBuf,
     /// None in a replay, which records nothing.
@@ -76,6 +79,11 @@ impl Scene {
             // The agent may have read it.
             Course::Resume(recorded) | Course::Replay { recorded, .. } => recorded.env.clone(),
         };
+        let bundle = match &request.course {
+            Course::New | Course::Resume(_) => request.policy.bundle().encode(),
+            Course::Replay { recorded, .. } => recorded.bundle.clone(),
+        };
+        let bundle_name = Bundle::name(&bundle);
         enforceable(&request)?;
         ceiling::holds()?;
         let home = Home::open(request.state.as_deref())?;
@@ -143,6 +151,8 @@ impl Scene {
             workspace,
             landlock_abi,
             env,
+            bundle,
+            bundle_name,
             hierarchies,
             journal,
             heads,

@@ -10,7 +10,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use stockade_policy::Bundle;
 use stockade_wire::control::{self as wire, Setup, ToShim, ToSupervisor};
 
 use crate::attest::{Moment, attest};
@@ -40,12 +39,12 @@ impl Talk<'_> {
     /// Tells the shim who the agent is and gives it the listener.
     pub(super) fn introduce(&mut self, agent: &Prepared) -> Result<(), RunError> {
         let request = &self.scene.request;
-        let (course, bundle) = match &request.course {
-            Course::New => (wire::Course::New, request.policy.bundle().encode()),
-            Course::Resume(_) => (wire::Course::Resumed, request.policy.bundle().encode()),
-            Course::Replay { recorded, orders, .. } => (wire::Course::Replayed(*orders), recorded.bundle.clone()),
+        let course = match &request.course {
+            Course::New => wire::Course::New,
+            Course::Resume(_) => wire::Course::Resumed,
+            Course::Replay { orders, .. } => wire::Course::Replayed(*orders),
         };
-        let name = Bundle::name(&bundle);
+        let name = self.scene.bundle_name.clone();
         let (kind, task, component_digest, settings) = match agent {
             Prepared::Wasm { digest, config, .. } => {
                 ("wasm", &config.task, digest, settings::of_wasm(config, &request.policy, &name))
@@ -64,7 +63,7 @@ impl Talk<'_> {
             policy_bundle: name,
             workspace: self.scene.workspace.as_ref().map(|w| w.name.to_string_lossy().into_owned()).unwrap_or_default(),
         });
-        let bundle = memfd::sealed("policy", &bundle)?;
+        let bundle = memfd::sealed("policy", &self.scene.bundle)?;
         self.say(&setup, &[bundle.as_fd()])?;
         match self.next()? {
             ToSupervisor::Hello => {}
