@@ -1,5 +1,6 @@
 //! A [`Denial`] says everything anyone needs to know about a refusal, and is the same everywhere it shows.
 
+use crate::bundle::Bundle;
 use crate::model::Origin;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -87,6 +88,24 @@ impl Denial {
             public_rule: false,
             forbidden: false,
         }
+    }
+
+    /// That of a call over `limits.calls`, on which no rule is asked.
+    #[must_use]
+    pub fn over_calls(bundle: &Bundle, object: String) -> Self {
+        let raise = Fix {
+            key: "limits.calls".to_owned(),
+            change: "raise".to_owned(),
+            file: Some(bundle.file.clone()),
+            line: None,
+        };
+        Self::of("limit", object, Self::over_calls_reason(bundle.calls), &bundle.digest).fixed_by(vec![raise])
+    }
+
+    /// Why a call over `limits.calls` is refused, also where it is counted alone.
+    #[must_use]
+    pub fn over_calls_reason(calls: u64) -> String {
+        format!("limits.calls: this run has had its {calls} calls")
     }
 
     /// The same, with what would allow it.

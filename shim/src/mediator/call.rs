@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stockade_journal::{Call, Outcome, Payload, Record};
-use stockade_policy::{Denial, Effect, Facts, Fix, Grant, NOBODY_TO_ASK, Tool, ToolCall, Verdict};
+use stockade_policy::{Denial, Effect, Facts, Grant, NOBODY_TO_ASK, Tool, ToolCall, Verdict};
 use stockade_wire::control::ToSupervisor;
 use stockade_wire::frame::Status;
 
@@ -107,19 +107,12 @@ impl Mediator {
         let Asked { id, tool, text, .. } = *asked;
         self.calls.over += 1;
         let answer = over_limit(allowed);
-        let raise = Fix {
-            key: "limits.calls".to_owned(),
-            change: "raise".to_owned(),
-            file: Some(self.decider.bundle().file.clone()),
-            line: None,
-        };
         if self.calls.over > OVER_SHOWN {
             // An agent that goes on asking fills a counter, not a disk.
             self.calls.over_unrecorded += 1;
             return self.reply(id, answer);
         }
-        let denial = Denial::of("limit", object(tool), over_reason(allowed), &self.decider.bundle().digest)
-            .fixed_by(vec![raise]);
+        let denial = Denial::over_calls(self.decider.bundle(), object(tool));
         self.record_call(asked, digest(text), Err(&denial))?;
         self.answer(id, answer, Instant::now())
     }
@@ -211,13 +204,9 @@ impl Mediator {
     }
 }
 
-fn over_reason(allowed: u64) -> String {
-    format!("limits.calls: this run has had its {allowed} calls")
-}
-
 /// What a call over `limits.calls` is answered.
 pub(crate) fn over_limit(allowed: u64) -> Answer {
-    Answer::error(Status::Limit, "calls", &over_reason(allowed))
+    Answer::error(Status::Limit, "calls", &Denial::over_calls_reason(allowed))
 }
 
 /// The arguments of a call as they are recorded: those of one that is over `limits.calls` are not taken.

@@ -11,10 +11,27 @@ mod unpack;
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 pub use manifest::{FORMAT, Item, MANIFEST, Manifest};
 pub use pack::pack;
 pub use unpack::{Unpacked, unpack};
+
+use crate::failure::Failure;
+use crate::runs::BROKEN;
+use crate::screen::plain;
+
+/// The bundle, if a file is named and no run: a run's id has neither dot nor slash.
+///
+/// # Errors
+/// If it is no bundle, or not whole.
+pub fn named(named: &str) -> Result<Option<Unpacked>, Failure> {
+    if !named.contains(['.', '/']) {
+        return Ok(None);
+    }
+    let refused = |error| Failure { code: BROKEN, message: plain(&format!("{named}: {error}")) };
+    unpack(Path::new(named), None).map(Some).map_err(refused)
+}
 
 /// Bytes of a tar block.
 const BLOCK: u64 = 512;

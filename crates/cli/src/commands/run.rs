@@ -155,7 +155,7 @@ pub(super) fn conclude(finished: &Finished, state: &Path) {
 }
 
 /// `1 call`, `2 calls`.
-fn count(n: u64, what: &str) -> String {
+pub(super) fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 

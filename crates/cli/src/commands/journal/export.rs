@@ -124,7 +124,7 @@ fn objects(state: &Path, start: &Start, files: &mut Vec<(String, PathBuf)>, abse
     let component = if start.kind == "wasm" { "the component" } else { "the program" };
     for (digest, what) in [(Some(start.component_digest.as_str()), component), (bundle, "the policy bundle")] {
         let named = digest.filter(|digest| digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()));
-        match named.map(|digest| (digest, state.join("objects").join(digest))) {
+        match named.map(|digest| (digest, stockade_supervisor::objects::folder(state).join(digest))) {
             Some((digest, path)) if path.exists() => {
                 let name = format!("objects/{digest}");
                 if !files.iter().any(|(known, _)| *known == name) {

@@ -8,7 +8,7 @@ use stockade_journal::hex;
 use stockade_journal::note::VerifierKey;
 
 use crate::args::journal::Verify;
-use crate::bundle::{BundleError, Unpacked, unpack};
+use crate::bundle::{self, Unpacked};
 use crate::evidence::{Evidence, Found, log_folder};
 use crate::failure::Failure;
 use crate::runs::{BROKEN, find, journal};
@@ -20,7 +20,7 @@ const KEY: u64 = 4096;
 /// Checks a run's journal, or a bundle's.
 pub(super) fn verify(args: &Verify) -> Result<u8, Failure> {
     let key = args.key.as_deref().map(key).transpose()?;
-    let bundle = open(&args.run)?;
+    let bundle = bundle::named(&args.run)?;
     let evidence = match &bundle {
         Some(bundle) => Evidence {
             run: bundle.manifest.run.clone(),
@@ -50,15 +50,6 @@ pub(super) fn of_run(state: &Path, run: &str) -> Evidence {
         checkpoint: checkpoint.exists().then_some(checkpoint),
         host: log_folder(state),
     }
-}
-
-/// A bundle, if a file is named and no run: a run's id has neither dot nor slash.
-fn open(named: &str) -> Result<Option<Unpacked>, Failure> {
-    if !named.contains(['.', '/']) {
-        return Ok(None);
-    }
-    let refused = |error: BundleError| Failure { code: BROKEN, message: plain(&format!("{named}: {error}")) };
-    unpack(Path::new(named), None).map(Some).map_err(refused)
 }
 
 /// A verifier key, or the file it is in.

@@ -14,7 +14,7 @@ mod show;
 mod test;
 
 pub use load::refused;
-pub use replay::{Changed, first_change};
+pub use replay::{Changed, Moments, first_change};
 
 use crate::args::policy::Policy;
 use crate::failure::Failure;

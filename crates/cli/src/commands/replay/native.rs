@@ -1,16 +1,14 @@
 //! A native run: its program is not run again, since nothing holds it to what it did. The decisions on its tool calls are
 //! made again, by the policy bundle that made them.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use stockade_journal::{Call, Payload, Reader, Record, parse_time};
-use stockade_policy::{Bundle, Decider, Facts, Rates, Request, Tool, Verdict};
+use stockade_policy::{Bundle, Decider, Facts, Request, Verdict};
 
-use super::report::count;
 use super::source::Source;
 use crate::args::replay::Replay;
-use crate::commands::policy::Changed;
+use crate::commands::policy::{Changed, Moments};
+use crate::commands::run::count;
 use crate::exit::DIVERGED;
 use crate::failure::Failure;
 use crate::output;
@@ -28,7 +26,7 @@ pub(super) fn replay(source: &Source, args: &Replay, change: Option<&Changed>) -
     let bundle = Bundle::decode(&source.bundle()?).map_err(|error| Failure::internal(&error))?;
     let decider = Decider::new(bundle).map_err(|error| Failure::internal(&error))?;
     let mut reader = Reader::open(&source.journal).map_err(|error| broken(&error))?;
-    let (mut calls, mut begun, mut rates) = (0, None, Rates::default());
+    let (mut calls, mut moments) = (0, Moments::default());
     let mut differs = None;
     while let Some(line) = reader.read().map_err(|error| broken(&error))? {
         let (seq, entry) = (line.entry.seq, line.entry);
@@ -36,13 +34,7 @@ pub(super) fn replay(source: &Source, args: &Replay, change: Option<&Changed>) -
             break;
         }
         let Record::Call(call) = entry.record else { continue };
-        let now = parse_time(&entry.time).unwrap_or(0);
-        let since = now.saturating_sub(*begun.get_or_insert(now));
-        let at = Duration::from_micros(u64::try_from(since).unwrap_or(0));
-        let tool = Tool::from_name(&call.tool);
-        let seconds = u64::try_from(now.div_euclid(1_000_000)).unwrap_or(0);
-        let facts = Facts { approved: false, now: seconds, calls: rates.counts(tool, at) };
-        rates.count(tool, at);
+        let facts = moments.facts(&call, parse_time(&entry.time).unwrap_or(0));
         let Some(now) = decide(&decider, &reader, &call, facts) else { continue };
         calls += 1;
         if args.step {

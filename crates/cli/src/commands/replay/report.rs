@@ -6,6 +6,7 @@ use stockade_wire::control::{Divergence, ReplayEnd, Replayed, RunEnd};
 
 use crate::args::replay::Replay;
 use crate::commands::policy::Changed;
+use crate::commands::run::count;
 use crate::exit::DIVERGED;
 use crate::failure::Failure;
 use crate::output;
@@ -99,9 +100,4 @@ fn shown(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
-}
-
-/// `1 call`, `2 calls`.
-pub(super) fn count(n: u64, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }

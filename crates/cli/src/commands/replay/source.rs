@@ -6,9 +6,9 @@ use stockade_journal::Start;
 use stockade_supervisor::objects;
 use stockade_supervisor::recorded::{self, Recorded};
 
-use crate::bundle::{Unpacked, unpack};
+use crate::bundle::{self, Unpacked};
 use crate::failure::Failure;
-use crate::runs::{BROKEN, find, is_written, journal};
+use crate::runs::{find, is_written, journal};
 use crate::screen::plain;
 
 /// A recorded run.
@@ -23,11 +23,9 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// A run's id and its state folder, or a bundle: a run's id has neither dot nor slash.
+    /// A run's id and its state folder, or a bundle.
     pub(super) fn open(named: &str, state: &Path) -> Result<Self, Failure> {
-        let (journal, objects, bundle) = if named.contains(['.', '/']) {
-            let bundle = unpack(Path::new(named), None)
-                .map_err(|error| Failure { code: BROKEN, message: plain(&format!("{named}: {error}")) })?;
+        let (journal, objects, bundle) = if let Some(bundle) = bundle::named(named)? {
             (bundle.path().join("journal"), bundle.path().join("objects"), Some(bundle))
         } else {
             let run = find(state, named)?;

@@ -1,20 +1,17 @@
 //! One run put to a policy, record by record, with the facts each decision had.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use stockade_journal::{Call, Entry, Reader, Record, Syscall, parse_time};
-use stockade_policy::{Attempt, Denial, Expect, Facts, Fix, Judge, Rates, Ruling, Tool};
+use stockade_policy::{Attempt, Denial, Expect, Facts, Judge, Ruling, Tool};
 
 use super::asked::{self, Asked, Why};
+use super::moments::Moments;
 use super::tally::{Example, Tally};
 use crate::moment::Moment;
 
 /// System calls whose answer is remembered: the filter looks at nothing but them.
 const REMEMBERED: usize = 4096;
-
-/// Layer of a policy's own numbers.
-const LIMIT: &str = "limit";
 
 /// A run.
 pub(super) struct Course<'a> {
@@ -24,18 +21,14 @@ pub(super) struct Course<'a> {
     until: Option<Moment>,
     /// `wasm` or `native`.
     kind: String,
-    /// Microseconds since 1970 of the first record: counts of calls want a clock that begins somewhere.
-    begun: Option<i64>,
-    rates: Rates,
-    /// Calls that were decided.
-    decided: u64,
+    moments: Moments,
     syscalls: HashMap<(String, [u64; 6]), Ruling>,
 }
 
 impl<'a> Course<'a> {
     pub(super) fn new(judge: &'a Judge<'a>, run: &'a str, since: Option<Moment>, until: Option<Moment>) -> Self {
-        let (rates, syscalls) = (Rates::default(), HashMap::new());
-        Self { judge, run, since, until, kind: String::new(), begun: None, rates, decided: 0, syscalls }
+        let (moments, syscalls) = (Moments::default(), HashMap::new());
+        Self { judge, run, since, until, kind: String::new(), moments, syscalls }
     }
 
     /// Puts a record to the policy, if it is one that was decided.
@@ -45,7 +38,7 @@ impl<'a> Course<'a> {
         match entry.record {
             Record::Start(start) => self.kind = start.kind,
             Record::Call(call) => {
-                let facts = self.facts(&call, now);
+                let facts = self.moments.facts(&call, now);
                 if asked_for {
                     tally.calls += 1;
                     self.call(reader, call, facts, (entry.seq, entry.time), tally);
@@ -54,20 +47,6 @@ impl<'a> Course<'a> {
             Record::Syscall(call) if asked_for => self.syscall(&call, (entry.seq, entry.time), tally),
             _ => {}
         }
-    }
-
-    /// What was true beside the call, which is counted now. Calls over their run's number were not decided, and not
-    /// counted by the shim.
-    fn facts(&mut self, call: &Call, now: i64) -> Facts {
-        let tool = Tool::from_name(&call.tool);
-        let since = now.saturating_sub(*self.begun.get_or_insert(now));
-        let at = Duration::from_micros(u64::try_from(since).unwrap_or(0));
-        let calls = self.rates.counts(tool, at);
-        if call.layer != LIMIT {
-            self.rates.count(tool, at);
-            self.decided += 1;
-        }
-        Facts { approved: false, now: u64::try_from(now.div_euclid(1_000_000)).unwrap_or(0), calls }
     }
 
     fn call(&self, reader: &Reader, mut call: Call, facts: Facts, at: (u64, String), tally: &mut Tally) {
@@ -92,24 +71,17 @@ impl<'a> Course<'a> {
     /// The denial of a call beyond the number that the policy gives a run.
     fn over_limit(&self, attempt: &Attempt) -> Option<Ruling> {
         let bundle = self.judge.decider().bundle();
-        if self.decided <= bundle.calls {
+        if self.moments.decided() <= bundle.calls {
             return None;
         }
         let object: String = match attempt {
             Attempt::Call { tool, .. } => tool.chars().take(128).collect(),
             other => other.to_string(),
         };
-        let reason = format!("limits.calls: this run has had its {} calls", bundle.calls);
-        let raise = Fix {
-            key: "limits.calls".to_owned(),
-            change: "raise".to_owned(),
-            file: Some(bundle.file.clone()),
-            line: None,
-        };
-        let denial = Denial::of(LIMIT, object.clone(), reason.clone(), &bundle.digest).fixed_by(vec![raise]);
-        let rules = vec!["limits.calls".to_owned()];
+        let denial = Denial::over_calls(bundle, object.clone());
+        let (layer, reason, rules) = (denial.layer, denial.reason.clone(), vec!["limits.calls".to_owned()]);
         let denial = Some(denial);
-        Some(Ruling { verdict: Expect::Deny, layer: LIMIT, object, rules, origin: None, reason, denial })
+        Some(Ruling { verdict: Expect::Deny, layer, object, rules, origin: None, reason, denial })
     }
 
     fn syscall(&mut self, call: &Syscall, at: (u64, String), tally: &mut Tally) {

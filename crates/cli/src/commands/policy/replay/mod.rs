@@ -3,6 +3,7 @@
 mod asked;
 mod course;
 mod first;
+mod moments;
 mod report;
 mod tally;
 
@@ -15,6 +16,7 @@ use crate::failure::Failure;
 use crate::runs::{BROKEN, is_older, journal, open, select, told_broken, unfinished};
 use course::Course;
 pub use first::{Changed, first_change};
+pub use moments::Moments;
 use tally::Tally;
 
 /// Every journal is read to its end or to where it breaks; what is broken is told, and decides the exit code.
