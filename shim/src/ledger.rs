@@ -184,10 +184,7 @@ impl Ledger {
             Err(full @ (JournalError::Full { .. } | JournalError::NoSpace { .. })) if !announces => full,
             other => return other,
         };
-        if self.closing.is_none() {
-            self.close();
-            self.full = Some(self.no_room(&full));
-        }
+        self.met_no_room(&full);
         let short = match record {
             // An outcome has its answer in it, which may be long.
             Record::Result(outcome) => {
@@ -202,6 +199,14 @@ impl Ledger {
                 Ok(())
             }
             (other, _) => other,
+        }
+    }
+
+    /// Has the run end, since something that has happened found no room.
+    fn met_no_room(&mut self, full: &JournalError) {
+        if self.closing.is_none() {
+            self.close();
+            self.full = Some(self.no_room(full));
         }
     }
 
@@ -251,6 +256,20 @@ impl Ledger {
         let mut salt = [0; 32];
         crate::random::fill(&mut salt).map_err(|errno| ShimError::Os { what: "getrandom", errno })?;
         Ok(self.writer.private(value, salt)?)
+    }
+
+    /// [`Self::private`] of an answer to what has happened: one that finds no room is recorded in short.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn private_answer(&mut self, value: Value) -> Result<Payload, ShimError> {
+        match self.private(value) {
+            Err(ShimError::Journal(full @ (JournalError::Full { .. } | JournalError::NoSpace { .. }))) => {
+                self.met_no_room(&full);
+                Ok(Payload::Inline(json!({ "unrecorded": full.to_string() })))
+            }
+            other => other,
+        }
     }
 
     /// The `start` record is written.

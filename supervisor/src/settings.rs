@@ -1,5 +1,6 @@
 //! What a wasm agent's course depends on, besides its component and the answers it gets: part of the `start` record.
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stockade_journal::Payload;
@@ -30,6 +31,9 @@ pub struct Settings {
     pub cell: Around,
     /// The task, whole.
     pub task: Vec<String>,
+    /// When its records may go. The agent's course does not depend on it.
+    #[serde(default, skip_serializing)]
+    pub retention: IgnoredAny,
 }
 
 /// Limits of the kernel around a cell.

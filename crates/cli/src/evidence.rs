@@ -196,7 +196,7 @@ impl Evidence {
         let mut tree = Frontier::new();
         let mut expected = expected.iter().copied().peekable();
         let (mut run, mut full, mut wrong) = (None, None, None);
-        // A run that ended before its start has records of that end alone.
+        // A run that ended before its start has records of that end alone; one that was pruned may have none.
         let mut ran = false;
         let mut hold = |tree: &Frontier| {
             while let Some((size, signed)) = expected.next_if(|(size, _)| *size == tree.size()) {
@@ -211,7 +211,10 @@ impl Evidence {
             if let (1, Record::Start(start)) = (line.entry.seq, &line.entry.record) {
                 run = Some(start.run.clone());
             }
-            ran |= !matches!(line.entry.record, Record::Lifecycle { .. } | Record::Recovered { .. });
+            ran |= !matches!(
+                line.entry.record,
+                Record::Lifecycle { .. } | Record::Recovered { .. } | Record::Tombstone { .. }
+            );
             full = full.take().or(tree.push(line.hash).err());
             hold(&tree);
         })

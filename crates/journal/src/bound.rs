@@ -107,6 +107,9 @@ pub(crate) fn fit(record: Record, beside: &Beside) -> Result<Record, JournalErro
         Record::Lifecycle { event, detail } => {
             Record::Lifecycle { event: clip(event, NAME), detail: value(detail, MAX_INLINE, beside)? }
         }
+        Record::Tombstone { .. } => {
+            return Err(JournalError::Encode { what: "a tombstone stands for what was a record".to_owned() });
+        }
         Record::Recovered { cut_bytes, cut_sha256 } => {
             Record::Recovered { cut_bytes, cut_sha256: clip(cut_sha256, NAME) }
         }

@@ -43,6 +43,18 @@ pub(crate) fn last_segment(dir: impl AsFd) -> Result<Option<u32>, Errno> {
     Ok(last)
 }
 
+/// Names of the digest-named files in the directory.
+pub(crate) fn list(dir: impl AsFd) -> Result<Vec<String>, Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut listing = Dir::from_fd(openat(dir, ".", flags, Mode::empty())?)?;
+    let mut names = Vec::new();
+    for item in listing.iter() {
+        let item = item?;
+        names.extend(item.file_name().to_str().ok().filter(|name| crate::hash::is_digest(name)).map(str::to_owned));
+    }
+    Ok(names)
+}
+
 /// Opens a directory in `dir`, never through a symbolic link.
 pub(crate) fn open_dir(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;

@@ -96,6 +96,13 @@ pub enum JournalError {
         /// `ENOSPC` or `EDQUOT`.
         errno: Errno,
     },
+    /// The run has not ended: there is no `exit` or `reclaimed` in its last record, so nothing of it may go.
+    NotEnded,
+    /// There is no record of this number.
+    NoRecord {
+        /// The number.
+        seq: u64,
+    },
     /// Segment or sequence numbers are used up.
     Exhausted,
     /// Recovery met damage that no crash explains; nothing was changed.
@@ -135,6 +142,8 @@ impl fmt::Display for JournalError {
                     "journal {file}: {what} ({said}): no room for {bytes} bytes more and for the last records; {remedy}"
                 )
             }
+            Self::NotEnded => write!(f, "journal: the run has not ended; nothing was removed"),
+            Self::NoRecord { seq } => write!(f, "journal: no record {seq}; nothing was removed"),
             Self::Exhausted => write!(f, "journal: no segment or sequence number is left"),
             Self::Damaged(error) => write!(f, "journal damaged, not recovered: {error}"),
         }
@@ -238,10 +247,12 @@ pub enum ReadError {
         /// What the line says.
         found: u32,
     },
-    /// A blob is missing or is not what its name says.
+    /// A blob is missing, or it or a private value is not what its name says.
     Blob {
         /// The line that names it.
         at: At,
+        /// `blobs` or `private`.
+        store: &'static str,
         /// Its digest, hex.
         sha256: String,
         /// What is wrong with it.
@@ -292,7 +303,7 @@ impl fmt::Display for ReadError {
             Self::Version { at, found } => {
                 write!(f, "{at}: journal version {found}, this program reads {}", crate::VERSION)
             }
-            Self::Blob { at, sha256, what } => write!(f, "{at}: blobs/{sha256}: {what}"),
+            Self::Blob { at, store, sha256, what } => write!(f, "{at}: {store}/{sha256}: {what}"),
             Self::Rollback { expected, found } => {
                 write!(f, "rollback: {found} records, but a head was seen with {expected}")
             }

@@ -15,6 +15,7 @@ use crate::error::{At, ReadError};
 use crate::hash::{ZERO, hex, leaf_hash};
 use crate::record::{Entry, Payload, Record};
 use crate::time::parse_time;
+use crate::tombstone::{self, Tombstone};
 use crate::{MAX_LINE, VERSION};
 
 /// One checked line.
@@ -24,7 +25,7 @@ pub struct Line<'a> {
     pub entry: Entry,
     /// Its bytes, without the newline.
     pub bytes: &'a [u8],
-    /// Leaf hash of the bytes (RFC 6962).
+    /// Leaf hash of the bytes (RFC 6962); of a tombstone, of the bytes that were there.
     pub hash: [u8; 32],
     /// Where it is.
     pub at: At,
@@ -110,8 +111,10 @@ impl Reader {
             self.offset = 0;
         }
         let at = self.at();
-        let entry = self.check(at)?;
-        let hash = leaf_hash(&self.bytes);
+        let (entry, hash) = match tombstone::read(&self.bytes, at) {
+            Some(read) => self.check_tombstone(at, read?)?,
+            None => (self.check(at)?, leaf_hash(&self.bytes)),
+        };
         self.seq = entry.seq;
         self.prev = hash;
         self.done = false;
@@ -213,6 +216,21 @@ impl Reader {
             Record::Start(start) if start.version != VERSION => Err(ReadError::Version { at, found: start.version }),
             _ => Ok(entry),
         }
+    }
+
+    /// What a tombstone stands for had the hash of the line before in it, which is gone: the next line's `prev` and the
+    /// tree's root hold it.
+    fn check_tombstone(
+        &self,
+        at: At,
+        (Tombstone { seq, leaf }, hash): (Tombstone, [u8; 32]),
+    ) -> Result<(Entry, [u8; 32]), ReadError> {
+        let expected = self.seq.saturating_add(1);
+        if seq != expected {
+            return Err(ReadError::Sequence { at, expected, found: seq });
+        }
+        let record = Record::Tombstone { leaf };
+        Ok((Entry { seq, time: String::new(), prev: hex(&self.prev), record }, hash))
     }
 
     /// Refuses lines that mean the same in other bytes, and fields that no record has: what is

@@ -57,6 +57,13 @@ pub enum Record {
         /// SHA-256 of them, hex.
         cut_sha256: String,
     },
+    /// A record that retention took ([`crate::prune`]). Its line is `{"tombstone":{"seq":N,"leaf":HEX}}`, so its time
+    /// is the empty text, and no writer writes one.
+    #[serde(skip)]
+    Tombstone {
+        /// Leaf hash of the line that was there, hex.
+        leaf: String,
+    },
 }
 
 fn is_zero(n: &u64) -> bool {

@@ -10,14 +10,18 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use sha2::{Digest, Sha256};
 
-use crate::dir::{BLOBS, open_dir, open_file};
+use crate::dir::{BLOBS, PRIVATE, open_dir, open_file};
 use crate::error::{At, ReadError};
 use crate::hash::{hex, is_digest};
 use crate::reader::{Line, Reader};
-use crate::references::{Reference, references};
+use crate::record::Record;
+use crate::references::{Kind, Reference, references};
 
-/// Blobs that are remembered as checked; more than these may be hashed more than once.
+/// Files that are remembered as checked; more than these may be hashed more than once.
 const REMEMBERED: usize = 65_536;
+
+/// Bytes of the salt before a private value's text.
+const SALT: u64 = 32;
 
 /// A journal that holds together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,9 +34,16 @@ pub struct Verified {
     pub segments: u32,
     /// References to blobs that were checked.
     pub blobs: u64,
+    /// References to private values that were checked.
+    pub private: u64,
+    /// References to private values that have been erased.
+    pub erased: u64,
+    /// Records that retention took; of these there is the leaf alone.
+    pub tombstones: u64,
 }
 
-/// Checks every line of the journal in the directory `path`, and every blob that a line names.
+/// Checks every line of the journal in the directory `path`, every blob that a line names, and every private value that
+/// is still there.
 pub fn verify(path: &Path) -> Result<Verified, ReadError> {
     run(path, None, |_| {})
 }
@@ -50,9 +61,10 @@ pub fn verify_to(path: &Path, seq: u64, head: &str) -> Result<Verified, ReadErro
 
 fn run(path: &Path, seen: Option<(u64, &str)>, mut each: impl FnMut(&Line<'_>)) -> Result<Verified, ReadError> {
     let mut reader = Reader::open(path)?;
-    // Made before the first segment, so there is nothing to wait for.
-    let dir = open_dir(reader.dir(), BLOBS).ok();
-    let mut blobs = Blobs { dir, checked: HashSet::new(), count: 0 };
+    // Made before a line names anything in them, so there is nothing to wait for.
+    let [blobs, private] = [BLOBS, PRIVATE].map(|name| open_dir(reader.dir(), name).ok());
+    let mut beside = Beside { blobs, private, checked: HashSet::new(), counts: [0; 3] };
+    let mut tombstones = 0;
     while let Some(line) = reader.read()? {
         if let Some((seq, head)) = seen
             && line.entry.seq == seq
@@ -63,8 +75,9 @@ fn run(path: &Path, seen: Option<(u64, &str)>, mut each: impl FnMut(&Line<'_>)) 
         }
         each(&line);
         for reference in references(&line.entry.record) {
-            blobs.check(line.at, reference)?;
+            beside.check(line.at, reference)?;
         }
+        tombstones += u64::from(matches!(line.entry.record, Record::Tombstone { .. }));
     }
     let (records, head) = reader.head();
     if records == 0 {
@@ -72,43 +85,61 @@ fn run(path: &Path, seen: Option<(u64, &str)>, mut each: impl FnMut(&Line<'_>)) 
     }
     match seen {
         Some((expected, _)) if records < expected => Err(ReadError::Rollback { expected, found: records }),
-        _ => Ok(Verified { records, head: hex(&head), segments: reader.segments(), blobs: blobs.count }),
+        _ => {
+            let [blobs, private, erased] = beside.counts;
+            let segments = reader.segments();
+            Ok(Verified { records, head: hex(&head), segments, blobs, private, erased, tombstones })
+        }
     }
 }
 
-struct Blobs {
-    dir: Option<OwnedFd>,
-    checked: HashSet<(String, u64)>,
-    count: u64,
+struct Beside {
+    blobs: Option<OwnedFd>,
+    private: Option<OwnedFd>,
+    checked: HashSet<(Kind, String, u64)>,
+    /// Blobs, private values, private values that are gone.
+    counts: [u64; 3],
 }
 
-impl Blobs {
-    fn check(&mut self, at: At, blob: Reference<'_>) -> Result<(), ReadError> {
-        self.count += 1;
-        let key = (blob.sha256.to_owned(), blob.size);
-        if self.checked.contains(&key) {
-            return Ok(());
-        }
-        let wrong = |what: String| {
-            let sha256 = blob.sha256.chars().take(64).collect();
-            Err(ReadError::Blob { at, sha256, what })
+impl Beside {
+    fn check(&mut self, at: At, named: Reference<'_>) -> Result<(), ReadError> {
+        let Reference { kind, sha256, size } = named;
+        let (store, dir) = match kind {
+            Kind::Blob => (BLOBS, &self.blobs),
+            Kind::Private => (PRIVATE, &self.private),
         };
-        if !is_digest(blob.sha256) {
+        let wrong = |what: String| {
+            let sha256 = sha256.chars().take(64).collect();
+            Err(ReadError::Blob { at, store, sha256, what })
+        };
+        if !is_digest(sha256) {
             return wrong("not a SHA-256 in hex".to_owned());
         }
-        let Some(dir) = &self.dir else {
-            return wrong("the directory blobs can't be opened".to_owned());
+        let [blobs, private, erased] = &mut self.counts;
+        let key = (kind, sha256.to_owned(), size);
+        let known = self.checked.contains(&key);
+        let opened = match dir {
+            _ if known => Ok(None),
+            Some(dir) => open_file(dir, sha256, OFlag::O_RDONLY).map(Some),
+            None => Err(Errno::ENOENT),
         };
-        let (file, size) = match open_file(dir, blob.sha256, OFlag::O_RDONLY) {
-            Ok(opened) => opened,
-            Err(Errno::ENOENT) => return wrong("missing".to_owned()),
-            Err(errno) => return wrong(errno.desc().to_owned()),
+        let opened = match (opened, kind) {
+            (Err(Errno::ENOENT), Kind::Private) => {
+                *erased += 1;
+                return Ok(());
+            }
+            (Err(Errno::ENOENT), Kind::Blob) => return wrong("missing".to_owned()),
+            (Err(errno), _) => return wrong(errno.desc().to_owned()),
+            (Ok(opened), _) => opened,
         };
-        if size != blob.size {
-            return wrong(format!("{size} bytes, expected {}", blob.size));
+        *(if kind == Kind::Blob { blobs } else { private }) += 1;
+        let Some((file, found)) = opened else { return Ok(()) };
+        let size = size.saturating_add(if kind == Kind::Private { SALT } else { 0 });
+        if found != size {
+            return wrong(format!("{found} bytes, expected {size}"));
         }
         match digest(File::from(file), size) {
-            Ok(found) if found == blob.sha256 => {}
+            Ok(found) if found == sha256 => {}
             Ok(found) => return wrong(format!("its bytes hash to {found}")),
             Err(error) => return wrong(error.to_string()),
         }

@@ -10,7 +10,7 @@ use crate::model::{CeilingEgress, EgressRule, ExecRule, Origin};
 use serde::{Deserialize, Serialize};
 
 /// Version of the encoding; a shim refuses any other.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Lowest `limits.journal`: a first record, the last ones, and what is kept free for them.
 pub const MIN_JOURNAL: u64 = 512 * 1024;
 /// Largest encoded bundle in bytes.
@@ -36,6 +36,12 @@ pub struct Bundle {
     pub file_size: u64,
     /// Bytes of the run's journal, blobs included; `u64::MAX` for no limit.
     pub journal: u64,
+    /// Tools whose arguments and answers are recorded as private: names, `*`, `mcp.SERVER.*`.
+    pub private: Vec<String>,
+    /// Milliseconds after a run's end when its payloads may go.
+    pub compact_ms: Option<u64>,
+    /// Milliseconds after a run's end when all of its records may go.
+    pub keep_ms: Option<u64>,
     /// Commands `exec` may run.
     pub exec: Vec<ExecRule>,
     /// Places outside that may be reached.
@@ -143,6 +149,15 @@ impl From<&Bundle> for Bundle {
 }
 
 impl Bundle {
+    /// Whether the arguments and answers of a tool are recorded as private.
+    #[must_use]
+    pub fn is_private(&self, tool: &str) -> bool {
+        self.private.iter().any(|listed| match listed.strip_suffix('*') {
+            Some(start) => tool.starts_with(start),
+            None => tool == listed,
+        })
+    }
+
     /// JSON, one object.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -35,6 +35,9 @@ pub(crate) fn digest(policy: &Resolved, rules: &[Rule]) -> String {
     let mut unix: Vec<&String> = policy.unix.iter().map(|path| &path.value).collect();
     unix.sort();
     unix.dedup();
+    let mut private: Vec<&String> = policy.private.iter().map(|entry| &entry.value).collect();
+    private.sort();
+    private.dedup();
     let form = json!([
         policy.id,
         policy.require,
@@ -55,6 +58,9 @@ pub(crate) fn digest(policy: &Resolved, rules: &[Rule]) -> String {
         by_name(policy.secrets.iter().map(|rule| json!(rule)).collect()),
         by_name(policy.syscalls.iter().map(|rule| json!(rule)).collect()),
         policy.expires.0,
+        private,
+        policy.compact.as_ref().map(|time| time.value),
+        policy.keep.as_ref().map(|time| time.value),
         rules,
     ]);
     let mut text = String::from(DOMAIN);

@@ -128,13 +128,19 @@ impl Mediator {
             Ok(grant) => ("allow", grant.rules().to_vec(), grant.reason().to_owned(), "policy"),
             Err(denial) => ("deny", denial.rule.iter().cloned().collect(), denial.to_string(), denial.layer),
         };
+        let args = if self.decider.bundle().is_private(tool) {
+            self.calls.private.insert(id);
+            self.ledger.private(args)?
+        } else {
+            Payload::Inline(args)
+        };
         // What an unknown tool would do is unknown: the widest class.
         let effect = Tool::from_name(tool).map_or("remote", |tool| tool.effect().name());
         self.ledger.append(Record::Call(Call {
             id: asked.id,
             fuel: Some(asked.fuel),
             tool: tool.to_owned(),
-            args: Payload::Inline(args),
+            args,
             effect: effect.to_owned(),
             decision: decision.to_owned(),
             rules,
@@ -178,7 +184,9 @@ impl Mediator {
         }
         let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         let status = answer.status_name().to_owned();
-        let body = Payload::Inline(answer.body.clone());
+        let body = answer.body.clone();
+        let body =
+            if self.calls.private.remove(&id) { self.ledger.private_answer(body)? } else { Payload::Inline(body) };
         self.ledger.append(Record::Result(Outcome { id, status, body, micros }))?;
         self.reply(id, answer)
     }

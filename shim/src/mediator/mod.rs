@@ -7,6 +7,7 @@ mod resume;
 mod supervisor;
 mod wait;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
@@ -78,6 +79,8 @@ struct Calls {
     /// Calls beyond the policy's number, and how many of them have no record of their own.
     over: u64,
     over_unrecorded: u64,
+    /// Ids of calls whose answer will be recorded as private.
+    private: BTreeSet<u64>,
 }
 
 /// Serves one run, from the setup message to the last record. [`unotify::check_sizes`] must have

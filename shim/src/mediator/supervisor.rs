@@ -3,8 +3,9 @@
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use stockade_journal::{Record, Start, VERSION};
+use stockade_policy::Bundle;
 use stockade_wire::control::{CellId, Course, ExitStatus, RunEnd, ToShim, ToSupervisor};
 use stockade_wire::frame::Status;
 
@@ -126,6 +127,10 @@ impl Mediator {
         if let (Some(map), "wasm") = (settings.as_object_mut(), self.setup.kind.as_str()) {
             map.insert("task".to_owned(), json!(self.setup.task));
         }
+        let retention = retention(self.decider.bundle());
+        if let (Some(map), false) = (settings.as_object_mut(), retention.is_empty()) {
+            map.insert("retention".to_owned(), retention.into());
+        }
         Ok(settings)
     }
 
@@ -177,6 +182,12 @@ fn resumed(start: Start) -> Record {
     let Start { plan_digest, enforcement, .. } = start;
     let detail = json!({ "plan_digest": plan_digest, "enforcement": enforcement });
     Record::Lifecycle { event: "resumed".to_owned(), detail }
+}
+
+/// When records may go, for whoever prunes the journal later without the policy.
+fn retention(bundle: &Bundle) -> Map<String, Value> {
+    let times = [("compact_ms", bundle.compact_ms), ("keep_ms", bundle.keep_ms)];
+    times.into_iter().filter_map(|(key, time)| Some((key.to_owned(), time?.into()))).collect()
 }
 
 fn out_of_place(message: &str, because: &str) -> ShimError {

@@ -320,6 +320,7 @@ pub fn outline(entries: &[Entry]) -> Vec<String> {
         Record::Log { .. } => "log".to_owned(),
         Record::Lifecycle { event, .. } => event.clone(),
         Record::Recovered { .. } => "recovered".to_owned(),
+        Record::Tombstone { .. } => "tombstone".to_owned(),
     };
     entries.iter().map(|entry| name(&entry.record)).collect()
 }

@@ -50,6 +50,63 @@ pub enum Journal {
     Tail(Tail),
     /// Send decisions to an OpenTelemetry collector
     Otlp(Otlp),
+    /// Forget what a run recorded as private
+    Erase(Erase),
+    /// Take from runs that have ended what their policy no longer keeps
+    Prune(Prune),
+}
+
+/// Forget private values.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+What a policy's [journal] private names is recorded as a salted digest; the value is in a file beside the journal. That
+file is removed. The journal stays as it was and still verifies. Removing is all that is done: what the disk does with the
+old blocks is its own affair, and overwriting reaches them no better on flash, on copy-on-write file systems and in
+snapshots. Bundles made with `journal export --with-private` and backups are not reached either.
+
+Examples:
+  stockade journal erase r-20261122t151500217-269ff896
+  stockade journal erase --seq 17 last
+
+Exit codes: 0 erased, or nothing was left of it · 2 no such run or record, the run still lives, or usage · 15 the journal
+does not hold together")]
+pub struct Erase {
+    /// A run's id, or `last`
+    pub run: String,
+    /// Only what this record holds
+    #[arg(long, value_name = "N")]
+    pub seq: Option<u64>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub state: State,
+}
+
+/// Take what is no longer kept.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Each run says in its first record what its policy had in [journal]: after `compact`, allowed calls, results, logs and
+private values go, and the start, refusals and the lifecycle stay; after `keep` everything goes. What goes leaves a
+tombstone with its leaf hash, so that the journal still verifies against every head that was ever signed of it. The
+time counts from a run's last record. Runs that have not ended are left alone. Run it from a timer.
+
+Examples:
+  stockade journal prune --dry-run
+  stockade journal prune --json
+
+Exit codes: 0 done · 15 a journal does not hold together or cannot be changed; the others were pruned · 2 usage")]
+pub struct Prune {
+    /// Runs, or `last` [default: all]
+    #[arg(value_name = "RUN")]
+    pub runs: Vec<String>,
+    /// Say what would go, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// As JSON, a line for each run of which something goes
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub state: State,
 }
 
 /// Where runs are.
@@ -169,7 +226,7 @@ pub struct Query {
     pub status: Option<String>,
     /// Records of this kind; may be repeated
     #[arg(long = "type", value_name = "TYPE",
-          value_parser = ["start", "call", "result", "syscall", "log", "lifecycle", "recovered"])]
+          value_parser = ["start", "call", "result", "syscall", "log", "lifecycle", "recovered", "tombstone"])]
     pub kinds: Vec<String>,
     /// Of this run, or `last`; may be repeated [default: all]
     #[arg(long = "run", value_name = "RUN")]

@@ -70,6 +70,10 @@ pub(crate) fn line(page: &mut Page<'_>, run: Option<&str>, entry: &Entry, under:
             column(page, Tone::Odd, "recovered");
             page.text(&format!("{} of a line that a crash tore, cut off and kept as a blob", bytes(*cut_bytes)));
         }
+        Record::Tombstone { leaf } => {
+            column(page, Tone::Odd, "pruned");
+            page.text(&format!("record {}; its leaf was {}", entry.seq, cut(leaf, 64)));
+        }
     }
     page.end()
 }

@@ -28,6 +28,8 @@ pub(super) struct Tally {
     last: Option<i64>,
     /// Layer and what it stopped, with how often.
     stopped: BTreeMap<(String, String), u64>,
+    /// Records that retention took.
+    tombstones: u64,
     /// The detail of the `exit` event.
     exit: Option<Value>,
     /// Reclaimed after a crash.
@@ -38,7 +40,8 @@ impl Tally {
     /// Counts one record.
     pub(super) fn count(&mut self, entry: &Entry) {
         self.records += 1;
-        self.last = parse_time(&entry.time);
+        // A tombstone has no time.
+        self.last = parse_time(&entry.time).or(self.last);
         self.first = self.first.or(self.last);
         match &entry.record {
             Record::Call(call) if call.decision == "allow" => self.allowed += 1,
@@ -56,6 +59,7 @@ impl Tally {
                 self.stopped_by("seccomp", &syscall.name, times);
             }
             Record::Log { .. } => self.logs += 1,
+            Record::Tombstone { .. } => self.tombstones += 1,
             Record::Lifecycle { event, detail } if event == "exit" => self.exit = Some(detail.clone()),
             Record::Lifecycle { event, .. } if event == "reclaimed" => self.reclaimed = true,
             Record::Lifecycle { .. } => {}
@@ -86,6 +90,9 @@ impl Tally {
             count(self.logs, "log line"),
             count(self.records, "record"),
         ];
+        if self.tombstones > 0 {
+            parts.push(format!("{} of them pruned", self.tombstones));
+        }
         if self.failed > 0 {
             parts.insert(1, format!("{} failed", self.failed));
         }
@@ -111,7 +118,9 @@ impl Tally {
 
     fn show_end(&self, page: &mut Page<'_>, broken: bool) -> io::Result<()> {
         let Some(exit) = &self.exit else {
-            let text = if broken {
+            let text = if self.tombstones > 0 {
+                "pruned"
+            } else if broken {
                 "not known: the journal breaks before it"
             } else if self.reclaimed {
                 "killed and reclaimed: its supervisor or its machine ended during the run"

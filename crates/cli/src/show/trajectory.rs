@@ -185,6 +185,8 @@ fn event(page: &mut Page<'_>, record: &Record) -> io::Result<()> {
             let text = "of a line that a crash tore, cut off and kept as a blob";
             page.wrapped(TEXT, Tone::Plain, &format!("{} {text}", bytes(*cut_bytes)))
         }
+        // Counted at the end of the page.
+        Record::Tombstone { .. } => Ok(()),
         Record::Call(_) | Record::Result(_) | Record::Syscall(_) => Ok(()),
     }
 }

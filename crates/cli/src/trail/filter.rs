@@ -83,6 +83,7 @@ pub fn kind(record: &Record) -> &'static str {
         Record::Log { .. } => "log",
         Record::Lifecycle { .. } => "lifecycle",
         Record::Recovered { .. } => "recovered",
+        Record::Tombstone { .. } => "tombstone",
     }
 }
 

@@ -120,6 +120,7 @@ fn event(scene: &Scene, entry: &Entry, under: Option<&Under>) -> Event {
         Record::Lifecycle { event, .. } => named(event),
         Record::Log { .. } => named("log"),
         Record::Recovered { .. } => named("recovered"),
+        Record::Tombstone { .. } => named("tombstone"),
     }
 }
 

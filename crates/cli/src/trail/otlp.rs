@@ -90,6 +90,7 @@ fn attributes(scene: &Scene, entry: &Entry, hash: &str, under: Option<&Under>) -
         Record::Lifecycle { event, .. } => all.push(text("stockade.event", event)),
         Record::Log { level, .. } => all.push(text("stockade.level", level)),
         Record::Recovered { .. } => {}
+        Record::Tombstone { leaf } => all.push(text("stockade.leaf", leaf)),
     }
     all
 }

@@ -39,6 +39,7 @@ pub fn message(entry: &Entry, under: Option<&Under>) -> String {
             None => event.clone(),
         },
         Record::Recovered { cut_bytes, .. } => format!("{cut_bytes} bytes of a line that a crash tore were cut off"),
+        Record::Tombstone { .. } => format!("record {} was pruned", entry.seq),
     }
 }
 
@@ -64,7 +65,7 @@ pub fn weight(record: &Record) -> Weight {
             }
         }
         Record::Recovered { .. } => Weight::Warn,
-        Record::Start(_) | Record::Call(_) | Record::Result(_) => Weight::Info,
+        Record::Start(_) | Record::Call(_) | Record::Result(_) | Record::Tombstone { .. } => Weight::Info,
     }
 }
 

@@ -7,6 +7,7 @@ mod ocsf;
 mod otlp;
 mod query;
 mod replay;
+mod retention;
 mod tail;
 
 use std::fs::{self, File};

@@ -168,3 +168,61 @@ fn the_machine_may_stop_anywhere() {
     println!("{states} states, {refused} of them with holes");
     assert!(states > 500);
 }
+
+/// A run that has ended, with more than one segment, a blob and a private value.
+fn ended(dir: &Path) -> (u64, [u8; 32]) {
+    let options = stockade_journal::Options { segment_bytes: 2500 };
+    let mut writer = stockade_journal::Writer::create_with(open_dir(dir), options).unwrap();
+    writer.append(common::start()).unwrap();
+    for id in 1..8 {
+        writer.append(common::call(id, serde_json::json!({"path": "a"}))).unwrap();
+    }
+    let result = |id, body| Record::Result(stockade_journal::Outcome { id, status: "ok".into(), body, micros: 1 });
+    let blob = writer.payload(serde_json::json!("b".repeat(17_000))).unwrap();
+    writer.append(result(1, blob)).unwrap();
+    let private = writer.private(serde_json::json!("p"), [1; 32]).unwrap();
+    writer.append(result(2, private)).unwrap();
+    writer.append(Record::Lifecycle { event: "exit".into(), detail: serde_json::json!({}) }).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    root(dir)
+}
+
+fn root(dir: &Path) -> (u64, [u8; 32]) {
+    let mut tree = stockade_journal::tree::Frontier::new();
+    stockade_journal::verify_each(dir, |line| tree.push(line.hash).unwrap()).unwrap();
+    (tree.size(), tree.root())
+}
+
+#[test]
+fn pruning_may_fail_anywhere() {
+    use stockade_journal::{Extent, Pruned, prune, prune_on};
+    let ways =
+        [Fault::Refused(Errno::EIO), Fault::Refused(Errno::ENOSPC), Fault::DoneButFailed, Fault::Short, Fault::Stop];
+    for at in 1.. {
+        let mut reached = false;
+        for way in ways {
+            let dir = scratch();
+            let before = ended(dir.path());
+            let faulty = Arc::new(Faulty::new(Some((at, way))));
+            let disk: Arc<dyn Disk> = faulty.clone();
+            let pruned = prune_on(disk, open_dir(dir.path()), Extent::Payloads, false);
+            let Some(name) = faulty.state.lock().unwrap().met else { continue };
+            reached = true;
+            let what = format!("{name} (operation {at}), {way:?}: {pruned:?}");
+            assert_eq!(root(dir.path()), before, "{what}");
+            prune(open_dir(dir.path()), Extent::Payloads, false).unwrap();
+            assert_eq!(root(dir.path()), before, "{what}");
+            let verified = verify(dir.path()).unwrap();
+            assert_eq!((verified.tombstones, verified.blobs, verified.private), (9, 0, 0), "{what}");
+            for store in ["blobs", "private"] {
+                assert_eq!(std::fs::read_dir(dir.path().join(store)).unwrap().count(), 0, "{what}");
+            }
+            assert_eq!(prune(open_dir(dir.path()), Extent::Payloads, false).unwrap(), Pruned::default());
+            assert!(!dir.path().join("00000001.jsonl.new").exists(), "{what}");
+        }
+        if !reached {
+            break;
+        }
+    }
+}

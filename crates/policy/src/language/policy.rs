@@ -5,6 +5,7 @@ use super::{Key, Kind, Section, key, needed};
 pub(super) const MIB: u64 = 1 << 20;
 pub(super) const TIB: u64 = 1 << 40;
 pub(super) const DAY: u64 = 86_400_000;
+const CENTURY: u64 = 36_500 * DAY;
 /// No number that somebody means is larger, so one that is larger is an accident.
 pub(super) const TEN_QUADRILLION: u64 = 10_000_000_000_000_000;
 /// As above, of calls in one run.
@@ -50,6 +51,7 @@ pub static POLICY: Section = Section {
         key("model", Kind::Tables(&MODEL), "", "", "", ""),
         key("secret", Kind::Tables(&SECRET), "", "", "", ""),
         key("approvals", Kind::Table(&APPROVALS), "", "", "", ""),
+        key("journal", Kind::Table(&JOURNAL), "", "", "", ""),
         key("syscalls", Kind::Table(&SYSCALLS), "", "", "", ""),
         key("test", Kind::Tables(&TEST), "", "", "", ""),
     ],
@@ -444,6 +446,40 @@ static APPROVALS: Section = Section {
         "\"10m\"",
         "How long a call waits for an answer; none is a denial.",
     )],
+};
+
+static JOURNAL: Section = Section {
+    name: "journal",
+    about: "What a run's journal may forget, and when. Without this section everything is kept. Whatever goes, the journal still \
+            verifies against its signed heads.",
+    keys: &[
+        key(
+            "private",
+            Kind::Tools,
+            "shim",
+            "nothing",
+            "[\"workspace.read\"]",
+            "Tools whose arguments and answers are recorded as salted digests, with the values in files of their own that \
+             `stockade journal erase` removes. The decision stays in the record, with what it is about: a path or a command.",
+        ),
+        key(
+            "compact",
+            Kind::Time(1000, CENTURY),
+            "`journal prune`",
+            "never",
+            "\"7d\"",
+            "How long after its end a run keeps its allowed calls, results, logs and private values. The start, refusals and \
+             the lifecycle stay.",
+        ),
+        key(
+            "keep",
+            Kind::Time(1000, CENTURY),
+            "`journal prune`",
+            "for ever",
+            "\"90d\"",
+            "How long after its end a run keeps anything but the hashes of its records.",
+        ),
+    ],
 };
 
 static SYSCALLS: Section = Section {

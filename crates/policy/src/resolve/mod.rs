@@ -61,6 +61,11 @@ pub(crate) struct Resolved {
     pub(crate) models: Vec<ModelRule>,
     pub(crate) secrets: Vec<SecretRule>,
     pub(crate) expires: (u64, Option<Place>),
+    /// Tools whose values are recorded as private.
+    pub(crate) private: Vec<Entry<String>>,
+    /// When records go, after the end of a run, in milliseconds.
+    pub(crate) compact: Option<Located<u64>>,
+    pub(crate) keep: Option<Located<u64>>,
     pub(crate) syscalls: Vec<SyscallRule>,
     pub(crate) cedar: Vec<Located<String>>,
     /// Tools the ceiling lets policies allow, if it says.
@@ -98,6 +103,14 @@ pub(crate) fn resolve(
     degrade_ok.sort();
     degrade_ok.dedup();
     let expires = layers.iter().rev().find_map(|l| l.file.expires.as_ref());
+    let compact = layers.iter().rev().find_map(|l| l.file.compact.clone());
+    let keep = layers.iter().rev().find_map(|l| l.file.keep.clone());
+    if let (Some(compact), Some(keep)) = (&compact, &keep)
+        && compact.value >= keep.value
+    {
+        let message = "`journal.compact` is not before `journal.keep`, which takes everything";
+        errors.push(Diagnostic::at(&compact.place, message).help("make it shorter, or leave it out"));
+    }
     let Some(id) = layers.last().and_then(|l| l.file.id.as_ref()).map(|id| id.value.clone()) else {
         return Err(vec![Diagnostic::of(file, "the policy has no `id`")]);
     };
@@ -125,6 +138,9 @@ pub(crate) fn resolve(
         models,
         secrets,
         expires: expires.map_or((EXPIRES_MS, None), |e| (e.value, Some(e.place.clone()))),
+        private: entries(layers, "journal.private", |l| &l.file.private),
+        compact,
+        keep,
         syscalls,
         cedar,
         ceiling_tools: None,

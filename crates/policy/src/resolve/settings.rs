@@ -89,6 +89,12 @@ fn named(policy: &Resolved, all: &mut Vec<Setting>) {
         };
         add(format!("syscalls.add.{action}"), texts(&names), &rule.origin);
     }
+    all.extend(policy.private.iter().map(|entry| setting(&entry.id, text(&entry.value), &entry.place)));
+    for (key, time) in [("journal.compact", &policy.compact), ("journal.keep", &policy.keep)] {
+        if let Some(time) = time {
+            all.push(setting(key, ceiling::show(crate::language::Kind::Time(0, 0), time.value), &time.place));
+        }
+    }
     if let (expires, Some(place)) = &policy.expires {
         all.push(setting("approvals.expires", ceiling::show(crate::language::Kind::Time(0, 0), *expires), place));
     }

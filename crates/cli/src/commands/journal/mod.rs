@@ -1,8 +1,10 @@
 //! `stockade journal …`.
 
+mod erase;
 mod export;
 mod list;
 mod otlp;
+mod prune;
 mod query;
 mod spool;
 mod tail;
@@ -34,6 +36,8 @@ pub fn journal(args: &Journal) -> Result<u8, Failure> {
         Journal::Query(args) => query::query(args),
         Journal::Tail(args) => tail::tail(args),
         Journal::Otlp(args) => otlp::send(args),
+        Journal::Erase(args) => erase::erase(args),
+        Journal::Prune(args) => prune::prune(args),
     }
 }
 

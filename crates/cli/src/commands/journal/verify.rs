@@ -99,6 +99,9 @@ fn report(evidence: &Evidence, found: &Found) -> Result<u8, Failure> {
         "root": hex(&found.root),
         "segments": found.verified.segments,
         "blobs": found.verified.blobs,
+        "private": found.verified.private,
+        "erased": found.verified.erased,
+        "tombstones": found.verified.tombstones,
         "signed": signed,
         "after_signed": after,
         "host_log": found.heads.logged.then(|| json!({"heads": found.heads.sizes.len(), "leaves": found.heads.leaves})),
@@ -112,6 +115,12 @@ fn told(found: &Found, bundle: Option<&Unpacked>) -> Result<u8, Failure> {
     let mut out = io::stdout().lock();
     let verified = &found.verified;
     writeln!(out, "whole: {} records in {} segment(s), head {}", verified.records, verified.segments, verified.head)?;
+    if verified.private + verified.erased > 0 {
+        writeln!(out, "private: {} value(s) as recorded, {} erased", verified.private, verified.erased)?;
+    }
+    if verified.tombstones > 0 {
+        writeln!(out, "pruned: {} record(s), of which the leaf alone is left", verified.tombstones)?;
+    }
     if let Some(signed) = &found.signed {
         let (origin, size) = (plain(&signed.checkpoint.origin), signed.checkpoint.size);
         match &signed.by {

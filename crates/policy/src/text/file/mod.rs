@@ -47,6 +47,9 @@ pub(crate) struct PolicyFile {
     pub(crate) models: Vec<ModelText>,
     pub(crate) secrets: Vec<SecretText>,
     pub(crate) expires: Option<Located<u64>>,
+    pub(crate) private: Vec<Located<String>>,
+    pub(crate) compact: Option<Located<u64>>,
+    pub(crate) keep: Option<Located<u64>>,
     pub(crate) syscalls: Vec<SyscallText>,
     pub(crate) tests: Vec<TestText>,
 }
@@ -174,6 +177,11 @@ fn policy(top: &Section<'_>) -> PolicyFile {
     file.secrets = top.sections("secret").iter().filter_map(outside::secret).collect();
     if let Some(approvals) = top.section("approvals") {
         file.expires = approvals.number("expires");
+    }
+    if let Some(journal) = top.section("journal") {
+        file.private = names::tools(&journal, "private");
+        file.compact = journal.number("compact");
+        file.keep = journal.number("keep");
     }
     if let Some(syscalls) = top.section("syscalls") {
         syscalls.choice("profile");

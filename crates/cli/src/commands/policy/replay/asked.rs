@@ -14,6 +14,8 @@ pub(super) enum Why {
     Blob,
     /// The arguments were over a limit or no JSON, and only their digest was recorded.
     Unrecorded,
+    /// Records that retention took, whatever they were.
+    Pruned,
     /// System calls that were counted and whose arguments were not recorded.
     Folded,
     /// A system call of a 32-bit program, or of an unknown architecture: the filter knows none.
@@ -27,6 +29,7 @@ impl Why {
             Self::Private => "private arguments, whose text is not here",
             Self::Blob => "arguments in a blob that is missing or changed",
             Self::Unrecorded => "arguments over a limit or no JSON: only their digest was recorded",
+            Self::Pruned => "records that were pruned, whatever they were",
             Self::Folded => "system calls that were counted; their arguments were not recorded",
             Self::Architecture => "system calls of another architecture",
         }
@@ -38,6 +41,7 @@ impl Why {
             Self::Private => "private",
             Self::Blob => "blob",
             Self::Unrecorded => "unrecorded",
+            Self::Pruned => "pruned",
             Self::Folded => "folded",
             Self::Architecture => "architecture",
         }

@@ -44,6 +44,8 @@ impl<'a> Course<'a> {
                     self.call(reader, call, facts, (entry.seq, entry.time), tally);
                 }
             }
+            // It has no time.
+            Record::Tombstone { .. } => tally.skip(Why::Pruned, 1),
             Record::Syscall(call) if asked_for => self.syscall(&call, (entry.seq, entry.time), tally),
             _ => {}
         }
