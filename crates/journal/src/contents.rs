@@ -9,14 +9,12 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use serde_json::Value;
 
-use crate::dir::{BLOBS, open_dir, open_file};
+use crate::dir::{BLOBS, PRIVATE, open_dir, open_file};
 use crate::hash::{hex, is_digest, sha256};
 use crate::reader::Reader;
 use crate::record::Payload;
 use crate::references::{self, Reference};
 
-/// Where the texts of private payloads lie.
-const PRIVATE: &str = "private";
 /// Bytes of salt before a private text.
 const SALT: u64 = 32;
 /// Longest payload that is read, in bytes. The longest that a shim writes is an answer of some megabytes.
@@ -92,7 +90,7 @@ impl Reader {
     /// [`Unread`]
     pub fn whole(&self, value: Value) -> Result<Value, Unread> {
         match references::of_value(&value) {
-            Some(Reference { sha256, size }) => {
+            Some(Reference { sha256, size, .. }) => {
                 let sha256 = sha256.to_owned();
                 self.value(Payload::Blob { sha256, size })
             }

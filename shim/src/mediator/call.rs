@@ -129,7 +129,7 @@ impl Mediator {
             Err(denial) => ("deny", denial.rule.iter().cloned().collect(), denial.to_string(), denial.layer),
         };
         let args = if self.decider.bundle().is_private(tool) {
-            self.calls.private.insert(id);
+            self.calls.private.insert(asked.id);
             self.ledger.private(args)?
         } else {
             Payload::Inline(args)
