@@ -41,6 +41,11 @@ printf '\n%-44s %8s %8s %8s %8s\n' suite passed failed skipped seconds
 awk -F'\t' '{ printf "%-44s %8d %8d %8d %8s\n", $1, $2, $3, $4, $5 }' "$results"
 grep -h '^SKIPPED[ :]' "$logs"/*.log | sort -u | cut -c1-160 | sed '1s/^/\nskipped:\n/' || true
 awk -F'\t' '$3 > 0 { print $1 }' "$results" | sed '1s/^/\nfailed:\n/'
+# Their own words again, so that whoever sees only the end of this sees why.
+awk -F'\t' '$3 > 0 { sub(/:.*/, "", $1); sub(/ .*/, "", $1); print $1 }' "$results" | sort -u | while read -r name; do
+	printf '\n%s:\n' "$name"
+	awk -f packaging/test-failures.awk "$logs/$name.log" | tail -n 80 | cut -c1-600
+done
 
 read -r passed failed skipped < <(awk -F'\t' '{ p += $2; f += $3; s += $4 } END { print p + 0, f + 0, s + 0 }' "$results")
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
