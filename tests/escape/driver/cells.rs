@@ -146,8 +146,10 @@ impl Cells {
             Kind::Native => command.args(["--", "/workspace/probe", "run", &attack.name]),
             Kind::Wasm => command.arg(&self.component).args(["--", &attack.name]),
         };
-        // In a wasm cell PID 1 is the attacker itself.
-        let inside = scene.parameters_inside().into_iter().filter(|(k, _)| kind == Kind::Native || *k != "TARGET");
+        // In a wasm cell PID 1 is the attacker itself, and there is one thread.
+        let not_in_wasm = ["TARGET", "SPINNERS"];
+        let inside = scene.parameters_inside().into_iter();
+        let inside = inside.filter(|(k, _)| kind == Kind::Native || !not_in_wasm.contains(k));
         command.args(inside.map(|(k, v)| format!("{k}={v}")));
         if kind == Kind::Wasm {
             command.arg(format!("TARGET={}", scene.victim_pid()));

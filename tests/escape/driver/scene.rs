@@ -3,15 +3,17 @@
 use super::attack::PROBE;
 use super::services::Services;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
+use nix::unistd::{read, write};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::hash::BuildHasher;
-use std::io::{BufRead, BufReader};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use tempfile::TempDir;
 
 /// What every secret starts with; the probe knows this much.
@@ -27,9 +29,8 @@ pub struct Scene {
     /// The operator's terminal: what arrives on it is read here.
     pub terminal: OwnedFd,
     tty: PathBuf,
-    _slave: OwnedFd,
-    victim: Child,
-    victim_address: String,
+    slave: OwnedFd,
+    victim: Victim,
     facts: BTreeMap<&'static str, String>,
 }
 
@@ -51,23 +52,13 @@ impl Scene {
         furnish(root, &root.join("outside"));
         let pty = nix::pty::openpty(None, None).expect("a terminal");
         let tty = fs::read_link(format!("/proc/self/fd/{}", pty.slave.as_raw_fd())).unwrap();
-        fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
         for fd in [&pty.master, &pty.slave] {
             fcntl(fd, FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC)).unwrap();
         }
         let services = Services::start(root, &secret, &nonce);
-        let (victim, victim_address) = victim(root, &secret);
-        let mut scene = Self {
-            secret,
-            services,
-            terminal: pty.master,
-            tty,
-            _slave: pty.slave,
-            victim,
-            victim_address,
-            facts: BTreeMap::new(),
-            dir,
-        };
+        let victim = Victim::start(root, &secret);
+        let mut scene =
+            Self { secret, services, terminal: pty.master, tty, slave: pty.slave, victim, facts: BTreeMap::new(), dir };
         scene.facts = scene.measure(&nonce);
         scene.leak_descriptors();
         scene.plant_ipc();
@@ -81,16 +72,31 @@ impl Scene {
 
     /// The program under attack.
     pub fn victim_pid(&self) -> u32 {
-        self.victim.id()
+        self.victim.process.id()
     }
 
-    /// True if the victim has died; then there is a new one.
+    /// True if the victim has died, or is about to; then there is a new one.
     pub fn victim_died(&mut self) -> bool {
-        let died = self.victim.try_wait().unwrap().is_some();
+        let died = !self.victim.lives();
         if died {
-            (self.victim, self.victim_address) = victim(self.dir.path(), &self.secret);
+            self.victim = Victim::start(self.dir.path(), &self.secret);
         }
         died
+    }
+
+    /// All that was written to the operator's terminal before this question. A terminal passes bytes on when it has
+    /// time, but in order, so a word of our own comes last.
+    pub fn shown(&self) -> String {
+        const LAST: &[u8] = b"<the end of what was shown>";
+        write(&self.slave, LAST).expect("the terminal takes a word");
+        let mut bytes = Vec::new();
+        let mut chunk = [0u8; 4096];
+        while !bytes.ends_with(LAST) && readable(self.terminal.as_fd()) {
+            let n = read(&self.terminal, &mut chunk).unwrap();
+            bytes.extend_from_slice(&chunk[..n]);
+        }
+        bytes.truncate(bytes.len() - if bytes.ends_with(LAST) { LAST.len() } else { 0 });
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Parameters for a run outside.
@@ -103,7 +109,7 @@ impl Scene {
             ("CANARY", path("canary")),
             ("TARGET", self.victim_pid().to_string()),
             ("HOST_PID", self.victim_pid().to_string()),
-            ("TARGET_ADDR", self.victim_address.clone()),
+            ("TARGET_ADDR", self.victim.address.clone()),
             ("RO_DIR", path("ro")),
             ("MASKED", path("masked")),
             ("MASKED_FILE", path("masked/canary")),
@@ -162,6 +168,7 @@ impl Scene {
             ("FDS", "900".to_owned()),
             ("FILE_SIZE", (1u64 << 30).to_string()),
             ("CPU_PERCENT", "40".to_owned()),
+            ("SPINNERS", "8".to_owned()),
             ("SPIN_MS", "3000".to_owned()),
             ("FLOOD", (4u64 << 20).to_string()),
         ])
@@ -197,8 +204,8 @@ impl Drop for Scene {
     fn drop(&mut self) {
         self.ipc("unplant-ipc");
         fs::remove_file(format!("/dev/shm/{}", self.facts["MQ"])).ok();
-        self.victim.kill().ok();
-        self.victim.wait().ok();
+        self.victim.process.kill().ok();
+        self.victim.process.wait().ok();
     }
 }
 
@@ -219,18 +226,50 @@ pub fn furnish(root: &Path, workspace: &Path) {
     nix::unistd::mkfifo(&workspace.join("planted-fifo"), Mode::from_bits_truncate(0o666)).unwrap();
 }
 
-fn victim(root: &Path, secret: &str) -> (Child, String) {
-    let mut child = Command::new(PROBE)
-        .arg("victim")
-        .arg(format!("SECRET={secret}"))
-        .arg(format!("CANARY={}", root.join("canary").display()))
-        .env_clear()
-        .env("STOCKADE_ESCAPE_SECRET", secret)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a victim");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    (child, line.trim().to_owned())
+/// A process to attack, and a line to it.
+struct Victim {
+    process: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    /// Of the secret in its memory.
+    address: String,
+}
+
+impl Victim {
+    fn start(root: &Path, secret: &str) -> Self {
+        let mut process = Command::new(PROBE)
+            .arg("victim")
+            .arg(format!("SECRET={secret}"))
+            .arg(format!("CANARY={}", root.join("canary").display()))
+            .env_clear()
+            .env("STOCKADE_ESCAPE_SECRET", secret)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a victim");
+        let (stdin, stdout) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+        let mut stdout = BufReader::new(stdout);
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        Self { process, stdin, stdout, address: line.trim().to_owned() }
+    }
+
+    /// Whether it still answers. One that was stopped does not, and is ended.
+    fn lives(&mut self) -> bool {
+        let mut byte = [0];
+        let answers = self.stdin.write_all(b"?").is_ok()
+            && readable(self.stdout.get_ref().as_fd())
+            && self.stdout.read_exact(&mut byte).is_ok();
+        if !answers {
+            self.process.kill().ok();
+            self.process.wait().unwrap();
+        }
+        answers
+    }
+}
+
+/// Waits for something to read, or an end; false if neither comes in ten seconds.
+fn readable(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::from(10_000u16)).unwrap() > 0
 }

@@ -1,15 +1,15 @@
 //! Services of the host that answer everyone with the secret, and count who came.
 
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept, bind, listen, sendmsg,
-    socket,
+    AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept, bind, connect, listen,
+    sendmsg, socket,
 };
 use std::fs::File;
-use std::io::{IoSlice, Write};
+use std::io::{IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -27,8 +27,16 @@ pub struct Services {
     visits: Arc<AtomicU64>,
     /// Services that answer nobody; their datagrams lie in the queue until they are counted.
     silent: Mutex<Vec<UnixDatagram>>,
+    /// How the driver itself visits each of the others; see [`Services::take_visits`].
+    doors: Mutex<Vec<Door>>,
     secret: String,
 }
+
+/// A visit that is answered after it was counted.
+type Door = Box<dyn Fn() -> std::io::Result<()> + Send>;
+
+/// How long a service may take to answer the driver.
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(10));
 
 impl Services {
     /// Starts a thread for each; they last as long as the process.
@@ -42,12 +50,14 @@ impl Services {
             tcp: tcp.local_addr().unwrap().port(),
             udp: udp.local_addr().unwrap().port(),
             listen: free.local_addr().unwrap().port(),
-            name: name.clone(),
+            name,
             visits: visits.clone(),
             silent: Mutex::default(),
+            doors: Mutex::default(),
             secret: secret.to_owned(),
         };
         drop(free);
+        services.doors(root);
         let note = move || visits.fetch_add(1, SeqCst);
         serve(secret, note.clone(), move || tcp.accept().map(|(s, _)| s));
         let (text, count) = (secret.to_owned(), note.clone());
@@ -62,10 +72,9 @@ impl Services {
             |path: &Path| std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
         services.unix(&root.join("service"));
         services.unix(&root.join("outside/service"));
-        let by_name = |suffix: &str| SocketAddr::from_abstract_name(format!("{name}{suffix}")).unwrap();
-        let listener = UnixListener::bind_addr(&by_name("")).unwrap();
+        let listener = UnixListener::bind_addr(&services.by_name("")).unwrap();
         serve(secret, note.clone(), move || listener.accept().map(|(s, _)| s));
-        let dgram = UnixDatagram::bind_addr(&by_name(".dgram")).unwrap();
+        let dgram = UnixDatagram::bind_addr(&services.by_name(".dgram")).unwrap();
         let (text, count) = (secret.to_owned(), note.clone());
         thread::spawn(move || {
             let mut buffer = [0; 16];
@@ -80,7 +89,8 @@ impl Services {
         anyone(&root.join("service.seq"));
         serve(secret, note.clone(), move || Ok(File::from(own(accept(seq.as_raw_fd())?))));
         let path = root.join("service.fd");
-        for listener in [UnixListener::bind(&path).unwrap(), UnixListener::bind_addr(&by_name(".fd")).unwrap()] {
+        for listener in [UnixListener::bind(&path).unwrap(), UnixListener::bind_addr(&services.by_name(".fd")).unwrap()]
+        {
             let canary = File::open(root.join("canary")).unwrap();
             let count = note.clone();
             thread::spawn(move || {
@@ -113,15 +123,56 @@ impl Services {
         serve(&self.secret, move || visits.fetch_add(1, SeqCst), move || listener.accept().map(|(s, _)| s));
         dgram.set_nonblocking(true).unwrap();
         self.silent.lock().unwrap().push(dgram);
+        self.door(path.to_owned(), |path| answered(UnixStream::connect(path)?));
     }
 
-    /// Visits since the last question.
+    fn door<T: Send + 'static>(&self, to: T, visit: impl Fn(&T) -> std::io::Result<()> + Send + 'static) {
+        self.doors.lock().unwrap().push(Box::new(move || visit(&to)));
+    }
+
+    /// The ways to the services of [`Self::start`].
+    fn doors(&self, root: &Path) {
+        self.door(self.tcp, |port| answered(TcpStream::connect(("127.0.0.1", *port))?));
+        self.door(self.udp, |port| {
+            let socket = UdpSocket::bind("127.0.0.1:0")?;
+            socket.set_read_timeout(PATIENCE)?;
+            socket.send_to(b"?", ("127.0.0.1", *port))?;
+            socket.recv(&mut [0; 64]).map(drop)
+        });
+        for suffix in ["", ".fd"] {
+            self.door(self.by_name(suffix), |name| answered(UnixStream::connect_addr(name)?));
+        }
+        let (theirs, ours) = (self.by_name(".dgram"), self.by_name(".driver"));
+        self.door((theirs, ours), |(theirs, ours)| {
+            let socket = UnixDatagram::bind_addr(ours)?;
+            socket.set_read_timeout(PATIENCE)?;
+            socket.send_to_addr(b"?", theirs)?;
+            socket.recv(&mut [0; 64]).map(drop)
+        });
+        self.door(root.join("service.fd"), |path| answered(UnixStream::connect(path)?));
+        self.door(root.join("service.seq"), |path| {
+            let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
+            connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+            answered(UnixStream::from(socket))
+        });
+    }
+
+    fn by_name(&self, suffix: &str) -> SocketAddr {
+        SocketAddr::from_abstract_name(format!("{}{suffix}", self.name)).unwrap()
+    }
+
+    /// Visits since the last question. A service counts a visit when it has time, but answers in order: once it has
+    /// answered a visit of our own, it has counted all that came before.
     pub fn take_visits(&self) -> u64 {
+        let mut doors = self.doors.lock().unwrap();
+        // A service whose workspace is gone is visited by nobody.
+        doors.retain(|visit| visit().is_ok());
+        let own = doors.len() as u64;
         let mut buffer = [0; 16];
         // What was sent is in the queue, so it counts for whoever sent it, however busy the host is.
         let mut came = |dgram: &UnixDatagram| std::iter::from_fn(|| dgram.recv(&mut buffer).ok()).count() as u64;
         let silent: u64 = self.silent.lock().unwrap().iter().map(&mut came).sum();
-        silent + self.visits.swap(0, SeqCst)
+        silent + self.visits.swap(0, SeqCst).saturating_sub(own)
     }
 
     /// Knocks at the attackers' port until one opens or `done` says so; then says the secret.
@@ -145,6 +196,12 @@ impl Services {
 fn own(fd: i32) -> OwnedFd {
     // SAFETY: accept(2) has just made this descriptor and nobody else has it.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+fn answered(stream: impl Into<OwnedFd>) -> std::io::Result<()> {
+    let mut stream = UnixStream::from(stream.into());
+    stream.set_read_timeout(PATIENCE)?;
+    stream.read_exact(&mut [0])
 }
 
 fn serve<S: Write>(

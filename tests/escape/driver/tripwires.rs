@@ -2,7 +2,6 @@
 
 use super::scene::Scene;
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -16,7 +15,7 @@ pub fn check(scene: &mut Scene, workspace: &Path) -> Vec<String> {
         0 => {}
         n => moved.push(format!("{n} connections reached services of the host")),
     }
-    let shown = terminal(scene);
+    let shown = scene.shown();
     if !shown.is_empty() {
         moved.push(format!("the operator's terminal shows {shown:?}"));
     }
@@ -30,17 +29,6 @@ pub fn check(scene: &mut Scene, workspace: &Path) -> Vec<String> {
     }
     moved.extend(planted(workspace).into_iter().map(|p| format!("left in the workspace: {p}")));
     moved
-}
-
-/// What has arrived on the operator's terminal.
-fn terminal(scene: &Scene) -> String {
-    let mut bytes = Vec::new();
-    let mut chunk = [0u8; 4096];
-    let mut terminal = fs::File::from(scene.terminal.try_clone().unwrap());
-    while let Ok(n @ 1..) = terminal.read(&mut chunk) {
-        bytes.extend_from_slice(&chunk[..n]);
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Privileged programs and devices that were not there before. They are removed.

@@ -5,7 +5,7 @@ use crate::attack::Stop;
 use crate::kit::open;
 use crate::params::Params;
 use crate::sys;
-use crate::sys::c;
+use crate::sys::{at_mut, c};
 
 /// Does what the options say, in order; the rest is the program.
 ///
@@ -114,7 +114,8 @@ pub fn become_program(words: &[String]) -> Stop {
 }
 
 /// `victim`: a process to attack. It holds the secret in memory and in an open file, has a
-/// UTS namespace of its own, prints the secret's address, and waits to be killed.
+/// UTS namespace of its own, prints the secret's address, and then answers each byte with one until it is killed: who
+/// was sent a deadly signal answers no more, however late the death.
 pub fn victim(params: &Params) -> Result<(), Stop> {
     sys!(SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0)?;
     let secret = params.get("SECRET")?.to_owned();
@@ -123,7 +124,14 @@ pub fn victim(params: &Params) -> Result<(), Stop> {
     let name = "stockade-victim";
     sys!(SYS_sethostname, name.as_ptr(), name.len())?;
     println!("{}", secret.as_ptr() as usize);
+    let mut byte = [0u8; 1];
     loop {
-        sys!(SYS_pause).ok();
+        match sys!(SYS_read, 0, at_mut(&mut byte), 1) {
+            Ok(1) => {
+                sys!(SYS_write, 1, byte.as_ptr(), 1).ok();
+            }
+            Err(failed) if failed.errno == libc::EINTR => {}
+            _ => return Ok(()),
+        }
     }
 }
