@@ -15,6 +15,7 @@ pub mod fit;
 mod heads;
 mod home;
 pub mod janitor;
+mod journald;
 mod landlock_abi;
 mod launch;
 pub mod launched;

@@ -25,6 +25,7 @@ mod ceiling;
 mod fs_agreement;
 mod heads;
 mod journal;
+mod journald;
 mod language;
 mod limits;
 mod native;

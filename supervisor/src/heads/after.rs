@@ -10,6 +10,7 @@ use stockade_wire::notary::{FromNotary, Refusal};
 use super::{put_checkpoint, refused};
 use crate::error::RunError;
 use crate::home::Home;
+use crate::journald::Journald;
 
 /// A journal as it lies there: what its whole lines come to.
 struct Lines {
@@ -55,7 +56,13 @@ pub(crate) fn sign_after(
         tree.push(leaf).map_err(|e| RunError::Internal(e.to_string()))?;
     }
     match (notary.head().map_err(refused)?, journal.parent()) {
-        (FromNotary::Signed { checkpoint, .. }, Some(folder)) => put_checkpoint(folder, &checkpoint)?,
+        (FromNotary::Signed { checkpoint, .. }, Some(folder)) => {
+            put_checkpoint(folder, &checkpoint)?;
+            // What was signed before was told before.
+            if let Some(mut journald) = Journald::find(run, begun.size) {
+                journald.tell(journal, tree.size(), &checkpoint);
+            }
+        }
         (FromNotary::Signed { .. }, None) => {}
         (other, _) => return Err(RunError::Journal(format!("the notary said {other:?} out of turn"))),
     }

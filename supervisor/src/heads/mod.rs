@@ -20,6 +20,7 @@ pub(crate) use after::sign_after;
 
 use crate::error::{Doing, RunError};
 use crate::home::Home;
+use crate::journald::Journald;
 
 /// Notaries that may die on one run, one after the other without a signature between them.
 const ATTEMPTS: u32 = 5;
@@ -47,6 +48,7 @@ pub(crate) struct Heads {
     unsigned: Vec<Hash>,
     /// Deaths since the last signature.
     deaths: u32,
+    journald: Option<Journald>,
 }
 
 impl Heads {
@@ -66,6 +68,7 @@ impl Heads {
             notary: None,
             begun: false,
             signed: (tree.size(), tree.root()),
+            journald: Journald::find(run, tree.size()),
             tree,
             asked: None,
             unsigned: Vec::new(),
@@ -199,7 +202,15 @@ impl Heads {
         self.signed = (size, root);
         self.deaths = 0;
         put_checkpoint(&self.folder, checkpoint)?;
+        if let Some(journald) = &mut self.journald {
+            journald.tell(&self.folder.join("journal"), size, checkpoint);
+        }
         self.ask()
+    }
+
+    /// What of this run journald did not take, for the operator.
+    pub(crate) fn untold(&self) -> Option<String> {
+        self.journald.as_ref().and_then(Journald::missing)
     }
 
     /// After an error: another notary, if the last one just died.

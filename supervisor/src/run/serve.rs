@@ -379,6 +379,9 @@ impl Run {
             let signed = self.ready.scene.heads.as_mut().map_or(Ok(()), Heads::finish);
             self.unsigned = signed.err().map(|error| error.to_string());
         }
+        if let Some(untold) = self.ready.scene.heads.as_ref().and_then(Heads::untold) {
+            (self.ready.scene.request.notice)(&untold);
+        }
         let summary = self.farewell.unwrap_or_default();
         let Ready { scene, control, output, deadline, .. } = self.ready;
         drop(control);
