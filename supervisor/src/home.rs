@@ -40,8 +40,10 @@ impl Home {
         }
         let exe = std::env::current_exe().doing("find", "/proc/self/exe")?;
         let sibling = exe.parent().filter(|dir| dir.join("stockade-launcher").exists());
+        let state = state.unwrap_or(Path::new(STATE));
         let home = Self {
-            state: state.unwrap_or(Path::new(STATE)).to_path_buf(),
+            // Programs that are started here have another working directory.
+            state: std::path::absolute(state).doing("find", state)?,
             libexec: sibling.unwrap_or(Path::new(LIBEXEC)).to_path_buf(),
         };
         for dir in [&home.state, &home.runs(), &home.cache()] {
