@@ -109,6 +109,13 @@ pub enum EvidenceError {
         /// Records of the signed head.
         size: u64,
     },
+    /// Records were taken of a run whose policy keeps all.
+    Taken {
+        /// How many.
+        records: u64,
+        /// Number of the first.
+        first: u64,
+    },
     /// The tree has no room.
     Tree(FrontierError),
 }
@@ -142,6 +149,11 @@ impl fmt::Display for EvidenceError {
             ),
             Self::Host(error) => write!(f, "the host's log: {error}"),
             Self::NotLogged { size } => write!(f, "the signed head of {size} records is not in the host's log"),
+            Self::Taken { records, first } => write!(
+                f,
+                "{records} record(s) were taken, from {first} on, of a run whose policy lets none be pruned: somebody put \
+                 tombstones in their place"
+            ),
             Self::Tree(error) => write!(f, "{error}"),
         }
     }
@@ -196,6 +208,7 @@ impl Evidence {
         let mut tree = Frontier::new();
         let mut expected = expected.iter().copied().peekable();
         let (mut run, mut full, mut wrong) = (None, None, None);
+        let (mut keeps_all, mut taken) = (false, None);
         // A run that ended before its start has records of that end alone; one that was pruned may have none.
         let mut ran = false;
         let mut hold = |tree: &Frontier| {
@@ -210,6 +223,10 @@ impl Evidence {
         let verified = verify_each(&self.journal, |line| {
             if let (1, Record::Start(start)) = (line.entry.seq, &line.entry.record) {
                 run = Some(start.run.clone());
+                keeps_all = ["retention", "blob"].iter().all(|key| start.settings.get(key).is_none());
+            }
+            if let Record::Tombstone { .. } = line.entry.record {
+                taken = taken.or(Some(line.entry.seq));
             }
             ran |= !matches!(
                 line.entry.record,
@@ -230,7 +247,10 @@ impl Evidence {
             (Some(error), ..) => Err(EvidenceError::Tree(error)),
             (_, Some(error), _) => Err(error),
             (_, _, Some((signed, _))) => Err(EvidenceError::Cut { signed, found: verified.records }),
-            _ => Ok((verified, tree.root())),
+            _ => match taken.filter(|_| keeps_all) {
+                Some(first) => Err(EvidenceError::Taken { records: verified.tombstones, first }),
+                None => Ok((verified, tree.root())),
+            },
         }
     }
 
@@ -246,7 +266,9 @@ impl Evidence {
     /// The checkpoint, and who signed it.
     fn signed(&self, keys: Option<&KeyChain>) -> Result<Option<Signed>, EvidenceError> {
         let Some(file) = &self.checkpoint else { return Ok(None) };
-        let bad = |error| EvidenceError::Note { file: file.display().to_string(), error };
+        // Its name alone: a bundle's files lie where nobody will find them.
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let bad = |error| EvidenceError::Note { file: name.clone(), error };
         let bytes = read(file)?;
         let suffix = format!("/run/{}", self.run);
         let Some(keys) = keys else {

@@ -8,7 +8,7 @@ use super::Colour;
 use crate::moment::Moment;
 use crate::trail::{Format, Glob};
 
-/// Read what agents did.
+/// Read, check and hand over what agents did.
 #[derive(Debug, Subcommand)]
 pub enum Journal {
     /// List runs, newest first
@@ -16,13 +16,13 @@ pub enum Journal {
         /// As JSON
         #[arg(long)]
         json: bool,
-        /// Folder of journals
+        /// State folder: runs, the components and policies they had, the host's log
         #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE)]
         state: PathBuf,
     },
     /// Show one run's trajectory: calls, decisions, denials, enforcement, end
     Show {
-        /// A run's id, or `last`
+        /// A run's id, `last`, or a bundle that `journal export` made (a name with a dot or a slash)
         run: String,
         /// The journal's lines as they are
         #[arg(long)]
@@ -36,7 +36,7 @@ pub enum Journal {
         /// When to use colours
         #[arg(long, value_enum, default_value_t = Colour::Auto)]
         color: Colour,
-        /// Folder of journals
+        /// State folder: runs, the components and policies they had, the host's log
         #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE)]
         state: PathBuf,
     },
@@ -44,7 +44,7 @@ pub enum Journal {
     Verify(Verify),
     /// Write a run's evidence into one file, for another machine
     Export(Export),
-    /// Search the records of all runs, or of some
+    /// Find records, of all runs or of some: by tool, decision, rule, time, digest
     Query(Query),
     /// Show the newest records of a run, and follow it
     Tail(Tail),
@@ -59,16 +59,16 @@ pub enum Journal {
 /// Forget private values.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-What a policy's [journal] private names is recorded as a salted digest; the value is in a file beside the journal. That
-file is removed. The journal stays as it was and still verifies. Removing is all that is done: what the disk does with the
-old blocks is its own affair, and overwriting reaches them no better on flash, on copy-on-write file systems and in
+What a policy's [journal] private names is recorded as a salted digest; the value is in a file beside the journal. That \
+file is removed. The journal stays as it was and still verifies. Removing is all that is done: what the disk does with the \
+old blocks is its own affair, and overwriting reaches them no better on flash, on copy-on-write file systems and in \
 snapshots. Bundles made with `journal export --with-private` and backups are not reached either.
 
 Examples:
   stockade journal erase r-20261122t151500217-269ff896
   stockade journal erase --seq 17 last
 
-Exit codes: 0 erased, or nothing was left of it · 2 no such run or record, the run still lives, or usage · 15 the journal
+Exit codes: 0 erased, or nothing was left of it · 2 no such run or record, the run still lives, or usage · 15 the journal \
 does not hold together")]
 pub struct Erase {
     /// A run's id, or `last`
@@ -84,9 +84,9 @@ pub struct Erase {
 /// Take what is no longer kept.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each run says in its first record what its policy had in [journal]: after `compact`, allowed calls, results, logs and
-private values go, and the start, refusals and the lifecycle stay; after `keep` everything goes. What goes leaves a
-tombstone with its leaf hash, so that the journal still verifies against every head that was ever signed of it. The
+Each run says in its first record what its policy had in [journal]: after `compact`, allowed calls, results, logs and \
+private values go, and the start, refusals and the lifecycle stay; after `keep` everything goes. What goes leaves a \
+tombstone with its leaf hash, so that the journal still verifies against every head that was ever signed of it. The \
 time counts from a run's last record. Runs that have not ended are left alone. Run it from a timer.
 
 Examples:
@@ -112,7 +112,7 @@ pub struct Prune {
 /// Where runs are.
 #[derive(Debug, Clone, clap::Args)]
 pub struct State {
-    /// Folder of journals
+    /// State folder: runs, the components and policies they had, the host's log
     #[arg(long, value_name = "DIR", default_value = stockade_supervisor::STATE, value_hint = ValueHint::DirPath)]
     pub state: PathBuf,
 }
@@ -139,9 +139,9 @@ impl Form {
 /// Check a journal.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without --key everything is checked but who wrote it: whoever may write the files may write them all anew. The key must
-come from elsewhere: `stockade notary key` prints it on the host, on the day it begins. A later key is believed if the
-one before it named it.
+Without --key everything is checked but who wrote it: whoever may write the files may write them all anew. The key must \
+come from elsewhere: `stockade notary key` prints it on the host, on the day it begins. A later key is believed if the \
+one before it named it. What each line and each refusal means: docs/evidence.md.
 
 Examples:
   stockade journal verify last
@@ -167,9 +167,10 @@ pub struct Verify {
 /// Write evidence into one file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A tar file: manifest.json with the digest of each other file; the journal with its blobs; the signed head; the last
-checkpoints of the notary's epochs; component, policy bundle and launch settings as far as the state folder has them.
-The same run gives the same bytes. `stockade journal verify FILE` checks it on any machine.
+A tar file: manifest.json with the digest of each other file; the journal with its blobs; the signed head; the last \
+checkpoints of the notary's epochs; component, policy bundle and launch settings as far as the state folder has them. \
+The same run gives the same bytes. `stockade journal verify FILE` checks it on any machine; docs/evidence.md says how to \
+read it, and how to check it without Stockade.
 
 Examples:
   stockade journal export last
@@ -218,7 +219,7 @@ pub struct Query {
     /// Before
     #[arg(long, value_name = "TIME")]
     pub until: Option<Moment>,
-    /// Records that hold this digest, or have it as their own; 8 digits or more of its beginning
+    /// Records that name this digest (a component, a policy, a blob), or have it as their leaf hash; its first 8 digits or more
     #[arg(long, value_name = "HEX", value_parser = digest)]
     pub digest: Option<String>,
     /// Results of this status
@@ -278,7 +279,7 @@ pub struct Tail {
 /// Send decisions to a collector.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-OTLP over HTTP, in JSON, in batches. 429, 502, 503 and 504, and a collector that cannot be reached, are tried again; what
+OTLP over HTTP, in JSON, in batches. 429, 502, 503 and 504, and a collector that cannot be reached, are tried again; what \
 it rejects of a batch is counted. What was sent before is not remembered: say --since.
 
 Examples:

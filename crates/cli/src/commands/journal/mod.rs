@@ -17,6 +17,7 @@ use stockade_journal::Reader;
 
 use crate::args::Colour;
 use crate::args::journal::Journal;
+use crate::bundle::{self, Unpacked};
 use crate::failure::Failure;
 use crate::runs::{self, broken};
 use crate::show::{ShowError, Style, json_to_stdout, render};
@@ -29,8 +30,10 @@ use crate::trail::{Format, Printer, Scene};
 pub fn journal(args: &Journal) -> Result<u8, Failure> {
     match args {
         Journal::List { json, state } => list::list(state, *json),
-        Journal::Show { run, format, state, .. } if *format != Format::Text => events(state, run, *format),
-        Journal::Show { run, json, all, color, state, .. } => show(&find(state, run)?, *json, *all, *color),
+        Journal::Show { run, format, state, .. } if *format != Format::Text => {
+            events(&Shown::find(state, run)?, *format)
+        }
+        Journal::Show { run, json, all, color, state, .. } => show(&Shown::find(state, run)?, *json, *all, *color),
         Journal::Verify(args) => verify::verify(args),
         Journal::Export(args) => export::export(args),
         Journal::Query(args) => query::query(args),
@@ -41,8 +44,27 @@ pub fn journal(args: &Journal) -> Result<u8, Failure> {
     }
 }
 
-fn show(dir: &Path, json: bool, all: bool, colour: Colour) -> Result<u8, Failure> {
-    let mut reader = Reader::open(dir).map_err(|error| broken(&error))?;
+/// A run that is shown: of the state folder, or a bundle's.
+struct Shown {
+    run: String,
+    journal: PathBuf,
+    /// Its files go with it.
+    _bundle: Option<Unpacked>,
+}
+
+impl Shown {
+    fn find(state: &Path, named: &str) -> Result<Self, Failure> {
+        if let Some(bundle) = bundle::named(named)? {
+            let (run, journal) = (bundle.manifest.run.clone(), bundle.path().join("journal"));
+            return Ok(Self { run, journal, _bundle: Some(bundle) });
+        }
+        let run = runs::find(state, named)?;
+        Ok(Self { journal: runs::journal(state, &run), run, _bundle: None })
+    }
+}
+
+fn show(shown: &Shown, json: bool, all: bool, colour: Colour) -> Result<u8, Failure> {
+    let mut reader = Reader::open(&shown.journal).map_err(|error| broken(&error))?;
     let shown = if json {
         json_to_stdout(&mut reader)
     } else {
@@ -63,10 +85,9 @@ fn show(dir: &Path, json: bool, all: bool, colour: Colour) -> Result<u8, Failure
 }
 
 /// A run's records as `query` prints them.
-fn events(state: &Path, run: &str, format: Format) -> Result<u8, Failure> {
-    let run = runs::find(state, run)?;
-    let mut reader = Reader::open(&runs::journal(state, &run)).map_err(|error| broken(&error))?;
-    let (mut scene, mut printer) = (Scene::new(&run), Printer::stdout(format, false));
+fn events(shown: &Shown, format: Format) -> Result<u8, Failure> {
+    let mut reader = Reader::open(&shown.journal).map_err(|error| broken(&error))?;
+    let (mut scene, mut printer) = (Scene::new(&shown.run), Printer::stdout(format, false));
     loop {
         match reader.read() {
             Ok(Some(line)) => {
@@ -83,8 +104,4 @@ fn events(state: &Path, run: &str, format: Format) -> Result<u8, Failure> {
             }
         }
     }
-}
-
-fn find(state: &Path, run: &str) -> Result<PathBuf, Failure> {
-    Ok(runs::journal(state, &runs::find(state, run)?))
 }

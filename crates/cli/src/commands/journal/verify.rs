@@ -116,7 +116,9 @@ fn told(found: &Found, bundle: Option<&Unpacked>) -> Result<u8, Failure> {
     let verified = &found.verified;
     writeln!(out, "whole: {} records in {} segment(s), head {}", verified.records, verified.segments, verified.head)?;
     if verified.private + verified.erased > 0 {
-        writeln!(out, "private: {} value(s) as recorded, {} erased", verified.private, verified.erased)?;
+        // A bundle may have been made without them.
+        let gone = if bundle.is_some() { "not in the bundle" } else { "erased" };
+        writeln!(out, "private: {} value(s) as recorded, {} {gone}", verified.private, verified.erased)?;
     }
     if verified.tombstones > 0 {
         writeln!(out, "pruned: {} record(s), of which the leaf alone is left", verified.tombstones)?;
