@@ -101,7 +101,7 @@ fn is_value(payload: &Payload, value: &Value) -> bool {
             let text = serde_json::to_vec(&value).unwrap_or_default();
             hex(&Sha256::digest(&text)) == *sha256
         }
-        // No arguments are private.
+        // A script has read what is private.
         Payload::Private { .. } => false,
     }
 }

@@ -380,7 +380,7 @@ impl Player {
 
     fn diverged_at_next(&mut self, what: &str, now: serde_json::Value) -> Result<(), ShimError> {
         let end = match self.script.peek() {
-            Err(error) => ReplayEnd::Broken { error: error.to_string() },
+            Err(error) => unreadable(&error),
             Ok(Step::End { seq, because }) => ReplayEnd::Short { seq: *seq, because: because.clone() },
             Ok(step) => ReplayEnd::Diverged(Divergence {
                 seq: step.seq(),
@@ -393,7 +393,7 @@ impl Player {
     }
 
     fn broken(&mut self, error: &ScriptError) -> Result<(), ShimError> {
-        self.tell(ReplayEnd::Broken { error: error.to_string() })
+        self.tell(unreadable(error))
     }
 
     /// The replay is over, once.
@@ -414,5 +414,13 @@ impl Player {
         };
         let (calls, logs, fuel) = (self.calls, self.lines, self.fuel);
         Ok(self.control.send(&ToSupervisor::Replayed(Replayed { calls, logs, fuel, end, recorded_end }))?)
+    }
+}
+
+/// The end of a replay that cannot read on. A record that is whole and tells no more is as far as anybody gets.
+fn unreadable(error: &ScriptError) -> ReplayEnd {
+    match error {
+        ScriptError::Gone { seq, what } => ReplayEnd::Short { seq: *seq, because: what.clone() },
+        other => ReplayEnd::Broken { error: other.to_string() },
     }
 }

@@ -7,7 +7,7 @@
 use std::os::fd::OwnedFd;
 
 use serde_json::Value;
-use stockade_journal::{Call, Outcome, Payload, ReadError, Reader, Record, parse_time};
+use stockade_journal::{Call, Outcome, Payload, ReadError, Reader, Record, Unread, parse_time};
 use stockade_wire::control::{AgentExit, CellId, Reason};
 
 /// One thing the agent did.
@@ -78,13 +78,20 @@ pub enum ScriptError {
         /// What is wrong.
         what: String,
     },
+    /// A record, or a value of it, that was taken from the journal by who may: it holds together, and tells no more.
+    Gone {
+        /// The record's number.
+        seq: u64,
+        /// What is gone.
+        what: String,
+    },
 }
 
 impl std::fmt::Display for ScriptError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Read(error) => write!(f, "{error}"),
-            Self::Order { seq, what } => write!(f, "record {seq}: {what}"),
+            Self::Order { seq, what } | Self::Gone { seq, what } => write!(f, "record {seq}: {what}"),
         }
     }
 }
@@ -146,9 +153,12 @@ impl Script {
     /// The value of a payload of this journal.
     ///
     /// # Errors
-    /// [`ScriptError::Order`] if it cannot be had.
+    /// [`ScriptError::Gone`] if it was private and is not here, [`ScriptError::Order`] if it cannot be had otherwise.
     pub fn value(&self, seq: u64, payload: Payload) -> Result<Value, ScriptError> {
-        self.reader.value(payload).map_err(|error| ScriptError::Order { seq, what: error.to_string() })
+        self.reader.value(payload).map_err(|error| match error {
+            Unread::Erased => ScriptError::Gone { seq, what: "what it holds is private, and not here".to_owned() },
+            other => order(seq, other.to_string()),
+        })
     }
 
     /// The recorded end of the run, after the last step.
@@ -181,6 +191,7 @@ impl Script {
                 Record::Result(outcome) => {
                     return Err(order(seq, format!("a result of call {}, which is not under way", outcome.id)));
                 }
+                Record::Tombstone { .. } => return Err(pruned(seq)),
                 _ => {}
             }
         }
@@ -190,15 +201,25 @@ impl Script {
         Ok(Step::End { seq, because })
     }
 
+    /// A call, with its arguments at hand if they are private, and what came of it.
+    fn call(&mut self, asked: Asked) -> Result<Step, ScriptError> {
+        let mut asked = self.answered(asked)?;
+        if matches!(asked.call.args, Payload::Private { .. }) {
+            asked.call.args = Payload::Inline(self.value(asked.seq, asked.call.args.clone())?);
+        }
+        Ok(Step::Call(Box::new(asked)))
+    }
+
     /// Looks for what came of a call.
-    fn call(&mut self, mut asked: Asked) -> Result<Step, ScriptError> {
+    fn answered(&mut self, mut asked: Asked) -> Result<Asked, ScriptError> {
         let id = asked.call.id;
         while let Some((seq, time, record)) = self.line()? {
             match record {
                 Record::Result(outcome) if outcome.id == id => {
                     asked.outcome = Some(outcome).filter(|outcome| !is_unrecorded(outcome));
-                    return Ok(Step::Call(Box::new(asked)));
+                    return Ok(asked);
                 }
+                Record::Tombstone { .. } => return Err(pruned(seq)),
                 // Made again by a run that was resumed.
                 Record::Call(call) if call.id == id => asked = Asked { seq, time, call, outcome: None },
                 Record::Call(_) | Record::Result(_) | Record::Log { .. } => {
@@ -207,7 +228,7 @@ impl Script {
                 _ => {}
             }
         }
-        Ok(Step::Call(Box::new(asked)))
+        Ok(asked)
     }
 
     fn exit(&mut self, seq: u64, detail: Value) -> Result<Step, ScriptError> {
@@ -259,6 +280,10 @@ impl Script {
 
 fn order(seq: u64, what: String) -> ScriptError {
     ScriptError::Order { seq, what }
+}
+
+fn pruned(seq: u64) -> ScriptError {
+    ScriptError::Gone { seq, what: "it was pruned, and is a tombstone now".to_owned() }
 }
 
 /// An answer for which the journal had no room (`limits.journal`).

@@ -55,6 +55,76 @@ fn effects_are_not_done_again() {
     rig.clean("a replay");
 }
 
+#[test]
+fn private_values_are_compared_while_they_are_there() {
+    let Some(rig) = Rig::new("private_values_are_compared_while_they_are_there", &[]) else { return };
+    let policy = rig.wasm_policy(&format!("{MAY}\n[journal]\nprivate = [\"workspace.write\", \"clock\"]\n"));
+    rig.wasm(&policy, &counter(20)).expect("the run", 0, &[]);
+    let records = records_of(&rig.newest());
+    let first = records.iter().find(|r| r["args"]["private"].is_object()).unwrap();
+    let replayed = |what: &str, run: &str, says: &str| {
+        let ran = rig.replay(run, &[]);
+        ran.expect(what, 0, &[]);
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        assert!(said.starts_with(says), "{what}: {said}");
+        said
+    };
+    replayed("the replay", "last", "identical: ");
+    let end = |what: &str, args: &[&str]| {
+        let mut command = rig.stockade();
+        rig.end(command.args(args).arg("--state").arg(rig.path("state"))).expect(what, 0, &[]);
+    };
+    let bundle = rig.path("evidence.tar").to_string_lossy().into_owned();
+    end("a bundle", &["journal", "export", "last", "-o", &bundle]);
+    // What is not here is not held against the agent.
+    let short = format!("identical so far: 0 calls; the journal tells no more at {}, ", first["seq"]);
+    let said = replayed("a bundle without them", &bundle, &short);
+    assert!(said.contains("private, and not here"), "{said}");
+    end("the erasure", &["journal", "erase", "last"]);
+    replayed("the run without them", "last", &short);
+    rig.forget_runs();
+    rig.clean("replays");
+}
+
+#[test]
+fn a_pruned_run_is_compared_up_to_what_is_gone() {
+    let Some(rig) = Rig::new("a_pruned_run_is_compared_up_to_what_is_gone", &[]) else { return };
+    let policy = rig.wasm_policy(MAY);
+    rig.wasm(&policy, &counter(20)).expect("the run", 0, &[]);
+    // What `journal prune` does once its time has come.
+    let file = rig.newest().join("journal/00000001.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    let pruned = text.lines().map(|line| {
+        let record: Value = serde_json::from_str(line).unwrap();
+        match record["type"].as_str() {
+            Some("call" | "result" | "log") => {
+                format!("{{\"tombstone\":{{\"seq\":{},\"leaf\":\"{}\"}}}}\n", record["seq"], leaf(line))
+            }
+            _ => line.to_owned() + "\n",
+        }
+    });
+    fs::write(&file, pruned.collect::<String>()).unwrap();
+    let ran = rig.replay("last", &[]);
+    ran.expect("the replay", 0, &[]);
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(said.starts_with("identical so far: 0 calls; ") && said.contains("tombstone"), "{said}");
+    // Its policy lets nothing be pruned, so somebody else was there.
+    let mut command = rig.stockade();
+    rig.end(command.args(["journal", "verify", "last", "--state"]).arg(rig.path("state"))).expect(
+        "tombstones that nobody asked for",
+        15,
+        &["lets none be pruned"],
+    );
+    rig.forget_runs();
+    rig.clean("a replay");
+}
+
+/// The leaf hash of a line, in hex.
+fn leaf(line: &str) -> String {
+    let digest = Sha256::new().chain_update([0]).chain_update(line).finalize();
+    digest.iter().map(|b| format!("{b:02x}")).collect()
+}
+
 /// Makes a change in a record, and the chain after it anew, so that nothing but a replay can see it.
 fn forge(run: &Path, seq: usize, change: impl Fn(&str) -> String) {
     let file = run.join("journal/00000001.jsonl");
@@ -62,11 +132,7 @@ fn forge(run: &Path, seq: usize, change: impl Fn(&str) -> String) {
     let mut out = String::new();
     let mut prev: Option<(String, String)> = None;
     for (at, line) in text.lines().enumerate() {
-        let hash = |line: &str| {
-            let digest = Sha256::new().chain_update([0]).chain_update(line).finalize();
-            digest.iter().map(|b| format!("{b:02x}")).collect::<String>()
-        };
-        let old = hash(line);
+        let old = leaf(line);
         let mut line = match &prev {
             Some((was, now)) => line.replacen(was, now, 1),
             None => line.to_owned(),
@@ -74,7 +140,7 @@ fn forge(run: &Path, seq: usize, change: impl Fn(&str) -> String) {
         if at + 1 == seq {
             line = change(&line);
         }
-        prev = Some((old, hash(&line)));
+        prev = Some((old, leaf(&line)));
         out.push_str(&line);
         out.push('\n');
     }
@@ -169,7 +235,7 @@ fn a_record_that_was_cut_short_is_compared_as_far_as_it_goes() {
     let ran = rig.replay("last", &[]);
     ran.expect("an endless agent again", 0, &[]);
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
-    assert!(said.contains("identical so far: 0 calls; the journal ends at "), "{said}");
+    assert!(said.contains("identical so far: 0 calls; the journal tells no more at "), "{said}");
     rig.wasm(&policy, &asker(1_000_000, None)).expect("calls without end", 30, &[]);
     let ran = rig.replay("last", &[]);
     ran.expect("calls again", 0, &[]);

@@ -8,10 +8,10 @@ use nix::fcntl::OFlag;
 
 use crate::error::{Doing, RunError};
 
-/// Folders beside the segments that a replay reads. Private values are not among them: who launches has read them.
-const BESIDE: [&str; 1] = ["blobs"];
+/// Folders beside the segments that a replay reads: what an agent asked and was answered may be in any of them.
+const BESIDE: [&str; 2] = ["blobs", "private"];
 
-/// Copies segments and blobs of `journal` to the new folder `to`, as files of a user who is `id` on the host.
+/// Copies `journal`, with what lies beside its segments, to the new folder `to`, as files of a user who is `id` on the host.
 pub(super) fn copy(journal: &Path, to: &Path, id: u32) -> Result<(), RunError> {
     files(journal, to, id)?;
     for folder in BESIDE.iter().filter(|folder| journal.join(folder).is_dir()) {

@@ -65,7 +65,7 @@ fn lines(replayed: &Replayed, end: &ReplayEnd, args: &Replay) -> String {
         }
         ReplayEnd::Identical => format!("identical: {calls}, {} fuel", replayed.fuel),
         ReplayEnd::Short { seq, because } => {
-            plain(&format!("identical so far: {calls}; the journal ends at {seq} because {because}"))
+            plain(&format!("identical so far: {calls}; the journal tells no more at {seq}, because {because}"))
         }
         ReplayEnd::Until { seq } => format!("identical up to record {seq}: {calls}, {} fuel", replayed.fuel),
         ReplayEnd::Broken { error } => plain(&format!("the journal cannot be replayed on after {calls}: {error}")),
