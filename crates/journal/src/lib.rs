@@ -2,7 +2,7 @@
 //!
 //! [`Writer`] appends records to the segments of one directory, [`recover`] takes a journal up
 //! again after a crash, [`Reader`] streams one and checks it on the way, [`verify`] checks all of
-//! it with its blobs. The formats are in `docs/journal.md`.
+//! it with its blobs. The formats are in `docs/evidence.md`.
 
 mod beside;
 mod bound;

@@ -1,4 +1,4 @@
-//! `docs/journal.md` is true: its example is a journal, and its commands print what it says.
+//! `docs/evidence.md` is true: its example is a journal, and its commands print what it says.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ fn examples(text: &str) -> Vec<(&str, &str)> {
 
 #[test]
 fn the_example_verifies_with_the_head_that_the_handbook_gives() {
-    let text = std::fs::read_to_string(docs().join("journal.md")).unwrap();
+    let text = std::fs::read_to_string(docs().join("evidence.md")).unwrap();
     let head = examples(&text).into_iter().find(|(commands, _)| commands.starts_with("tail -n 1")).unwrap().1;
     let verified = verify_to(&docs().join("journal-example"), 9, head.trim()).unwrap();
     assert_eq!((verified.records, verified.segments, verified.blobs), (9, 1, 2));
@@ -35,11 +35,11 @@ fn the_example_verifies_with_the_head_that_the_handbook_gives() {
 
 #[test]
 fn the_commands_print_what_the_handbook_says() {
-    let text = std::fs::read_to_string(docs().join("journal.md")).unwrap();
+    let text = std::fs::read_to_string(docs().join("evidence.md")).unwrap();
     let examples = examples(&text);
     assert_eq!(examples.len(), 7);
     if Command::new("jq").arg("--version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("jq is not installed: the commands of docs/journal.md are not tried");
+        eprintln!("jq is not installed: the commands of docs/evidence.md are not tried");
         return;
     }
     for (commands, expected) in examples {
