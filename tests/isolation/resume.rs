@@ -114,3 +114,36 @@ fn what_is_not_as_it_was_keeps_a_run_from_going_on() {
     check(&rig, &records_of(&rig.newest()), "refusals");
     rig.clean("refusals");
 }
+
+#[test]
+fn a_run_goes_on_by_its_private_values_and_not_without_them() {
+    let Some(rig) = Rig::new("a_run_goes_on_by_its_private_values_and_not_without_them", &[]) else { return };
+    let policy = rig.wasm_policy(&format!("{MAY}\n[journal]\nprivate = [\"workspace.write\"]\n"));
+    let component = rig.component("counter", &counter(ROUNDS));
+    for erased in [false, true] {
+        let mut running = rig.begin(rig.command(&policy).arg(&component));
+        assert!(kill_at(&rig, &mut running, Victim::Stockade, 41));
+        running.end();
+        reap_all("the run");
+        let before = rig.effects("written");
+        if erased {
+            // It has no writer, once its leftovers are reclaimed.
+            let mut command = rig.stockade();
+            rig.end(command.args(["journal", "erase", "last", "--state"]).arg(rig.path("state"))).expect(
+                "erase",
+                0,
+                &[],
+            );
+            rig.end(&mut rig.resume()).expect("a run without its values", 40, &["private, and not here"]);
+            assert_eq!(rig.effects("written"), before, "nothing acts on a course that cannot be compared");
+        } else {
+            rig.end(&mut rig.resume()).expect("a run with its values", 0, &["finished"]);
+            assert_eq!(ids(&records_of(&rig.newest())), calls_of_counter(ROUNDS));
+        }
+        rig.clean("a resumption");
+        rig.forget_runs();
+        for file in ["written", "ran"] {
+            let _none = fs::remove_file(rig.path("work").join(file));
+        }
+    }
+}
