@@ -13,7 +13,7 @@ binaries=$target/x86_64-unknown-linux-gnu/release
 payload=$(mktemp -d "$target/vm-payload.XXXXXX")
 trap 'rm -rf "$payload"' EXIT
 mkdir -p "$payload/bin"
-cp "$binaries"/stockade "$binaries"/stockade-{launcher,init,shim,cell,compile} "$payload/bin/"
+cp "$binaries"/stockade "$binaries"/stockade-{launcher,init,shim,notary,cell,compile} "$payload/bin/"
 cp -r policies "$payload/policies"
 cp tests/vm/policies/* "$payload/policies/"
 cp agents/target/log-triage.wasm "$payload/agent.wasm"
