@@ -71,6 +71,7 @@ impl Keys {
     /// crash interrupted.
     pub fn load(&self, lock: &LogLock<'_>, chain: &mut KeyChain) -> Result<Current, NotaryError> {
         let folder = lock.log().folder();
+        folder.finish_erasing()?;
         follow(folder, chain)?;
         if let Self::Credential(text) = self {
             let key = SigningKey::parse(text.trim_end()).map_err(|e| NotaryError::key(CREDENTIAL, e))?;

@@ -22,6 +22,9 @@ const FOLDER: Mode = Mode::S_IRWXU.union(Mode::S_IRGRP).union(Mode::S_IXGRP).uni
 /// A file that is being written; one name is enough, since there is one writer at a time.
 const TEMPORARY: &str = ".tmp";
 
+/// A file that is being erased.
+const ERASED: &str = ".erased";
+
 /// An open folder.
 #[derive(Debug)]
 pub struct Folder(OwnedFd);
@@ -90,19 +93,31 @@ impl Folder {
         self.sync_parent(name)
     }
 
-    /// Overwrites a file with zeros, on disk, and unlinks it. What a copy-on-write file system or the
+    /// Takes a file away, overwrites it with zeros, on disk, and unlinks it. What a copy-on-write file system or the
     /// medium keeps of the old bytes is out of reach.
     pub fn erase(&self, name: &str) -> Result<(), LogError> {
-        let file = match self.at(name, OFlag::O_WRONLY, Mode::empty()) {
+        self.finish_erasing()?;
+        // Under its name nobody ever finds a part of it.
+        match renameat(&self.0, name, &self.0, ERASED) {
+            Ok(()) => self.sync_parent(name)?,
+            Err(Errno::ENOENT) => return Ok(()),
+            Err(errno) => return Err(LogError::io("rename", name)(errno)),
+        }
+        self.finish_erasing()
+    }
+
+    /// The rest of [`Folder::erase`], if a crash or an error left it undone.
+    pub fn finish_erasing(&self) -> Result<(), LogError> {
+        let file = match self.at(ERASED, OFlag::O_WRONLY, Mode::empty()) {
             Ok(file) => file,
             Err(Errno::ENOENT) => return Ok(()),
-            Err(errno) => return Err(LogError::io("open", name)(errno)),
+            Err(errno) => return Err(LogError::io("open", ERASED)(errno)),
         };
-        let size = regular(&file, name)?.min(64 * 1024);
+        let size = regular(&file, ERASED)?.min(64 * 1024);
         let zeros = vec![0; usize::try_from(size).unwrap_or_default()];
-        write_all(&file, &zeros).and_then(|()| fsync(&file)).map_err(LogError::io("overwrite", name))?;
-        self.remove(name)?;
-        self.sync_parent(name)
+        write_all(&file, &zeros).and_then(|()| fsync(&file)).map_err(LogError::io("overwrite", ERASED))?;
+        self.remove(ERASED)?;
+        self.sync_parent(ERASED)
     }
 
     /// Unlinks a file, if it is there.
