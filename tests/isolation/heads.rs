@@ -62,6 +62,46 @@ fn heads_are_signed_and_a_cut_journal_shows() {
 }
 
 #[test]
+fn all_runs_are_held_against_the_log_and_a_deleted_one_shows() {
+    let Some(rig) = Rig::new("all_runs_are_held_against_the_log_and_a_deleted_one_shows", &["python3"]) else { return };
+    let policy = rig.native_policy("");
+    for _ in 0..3 {
+        rig.python(&policy, "pass").expect("a run", 0, &[]);
+    }
+    let all = |rig: &Rig| stockade(rig, &["journal", "verify", "--all", "--key", &key(rig)]);
+    let (code, said) = all(&rig);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("3 run(s), 0 of them not as signed"), "{said}");
+    let runs: Vec<PathBuf> = list(&rig.path("state/runs"));
+    let name = |run: &PathBuf| run.file_name().unwrap().to_string_lossy().into_owned();
+    std::fs::remove_dir_all(&runs[0]).unwrap();
+    // Its own checkpoint goes, too: the host's log still knows.
+    std::fs::remove_file(runs[1].join("checkpoint")).unwrap();
+    let path = runs[1].join("journal/00000001.jsonl");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, whole.lines().take(1).map(|line| line.to_owned() + "\n").collect::<String>()).unwrap();
+    let (code, said) = all(&rig);
+    assert_eq!(code, Some(15), "{said}");
+    let line =
+        |run: &PathBuf| said.lines().find(|line| line.starts_with(&name(run))).unwrap_or_else(|| panic!("{said}"));
+    assert!(line(&runs[0]).contains("deleted: "), "{said}");
+    assert!(line(&runs[1]).contains("rollback: "), "{said}");
+    assert!(line(&runs[2]).contains("whole"), "{said}");
+    let (code, said) = stockade(&rig, &["journal", "verify", "--all", "--json", "--key", &key(&rig)]);
+    let report: Value = serde_json::from_str(&said).unwrap();
+    let ok: Vec<_> = report["runs"].as_array().unwrap().iter().map(|run| run["ok"].as_bool().unwrap()).collect();
+    assert_eq!((code, ok), (Some(15), vec![false, false, true]), "{said}");
+    // Without its log nothing is left to hold runs against.
+    let key = key(&rig);
+    std::fs::remove_dir_all(rig.path("state/notary")).unwrap();
+    let (code, said) = stockade(&rig, &["journal", "verify", "--all", "--key", &key]);
+    assert_eq!(code, Some(15), "{said}");
+    assert!(said.contains("there is no host's log"), "{said}");
+    rig.forget_runs();
+    rig.clean("the runs");
+}
+
+#[test]
 fn a_notary_that_is_killed_comes_back_and_nothing_is_unsigned() {
     let Some(rig) = Rig::new("a_notary_that_is_killed_comes_back_and_nothing_is_unsigned", &["python3"]) else {
         return;

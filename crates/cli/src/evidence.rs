@@ -181,13 +181,22 @@ impl Evidence {
     /// [`EvidenceError`]
     pub fn check(&self, key: Option<&VerifierKey>) -> Result<Found, EvidenceError> {
         let folder = self.host.is_dir().then(|| Folder::open(&self.host)).transpose().map_err(EvidenceError::Host)?;
-        let keys = key.map(|key| self.keys(key, folder.as_ref())).transpose()?;
+        let keys = key.map(|key| chain(key, folder.as_ref())).transpose()?;
+        // Before the log: a run that goes on has it grow, and what is in the one is in the other a moment later.
         let signed = self.signed(keys.as_ref())?;
         let heads = match folder {
             Some(folder) => Heads::read(folder, &self.run, keys.as_ref())?,
             None => Heads::default(),
         };
-        if key.is_some() && signed.is_none() && heads.sizes.is_empty() {
+        self.hold(key.is_some(), signed, heads)
+    }
+
+    /// [`Evidence::check`] of what was read of the notary's: the run's checkpoint and the host's log.
+    ///
+    /// # Errors
+    /// [`EvidenceError`]
+    pub fn hold(&self, keyed: bool, signed: Option<Signed>, heads: Heads) -> Result<Found, EvidenceError> {
+        if keyed && signed.is_none() && heads.sizes.is_empty() {
             return Err(EvidenceError::Unsigned);
         }
         let own = signed.as_ref().map(|signed| (signed.checkpoint.size, signed.checkpoint.root));
@@ -254,17 +263,11 @@ impl Evidence {
         }
     }
 
-    /// The keys that follow from `first`.
-    fn keys(&self, first: &VerifierKey, folder: Option<&Folder>) -> Result<KeyChain, EvidenceError> {
-        let Some(folder) = folder else { return Ok(KeyChain::new(first.clone(), first.name())) };
-        KeyChain::read(folder, first.clone(), first.name()).map_err(|error| match error {
-            LogError::Note { file, cause } => EvidenceError::Note { file, error: cause },
-            other => EvidenceError::Host(other),
-        })
-    }
-
     /// The checkpoint, and who signed it.
-    fn signed(&self, keys: Option<&KeyChain>) -> Result<Option<Signed>, EvidenceError> {
+    ///
+    /// # Errors
+    /// [`EvidenceError`]
+    pub fn signed(&self, keys: Option<&KeyChain>) -> Result<Option<Signed>, EvidenceError> {
         let Some(file) = &self.checkpoint else { return Ok(None) };
         // Its name alone: a bundle's files lie where nobody will find them.
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -289,6 +292,18 @@ impl Evidence {
             Err(error) => Err(bad(error)),
         }
     }
+}
+
+/// The keys that follow from `first`, by the notes of epochs in `folder`.
+///
+/// # Errors
+/// [`EvidenceError`]
+pub fn chain(first: &VerifierKey, folder: Option<&Folder>) -> Result<KeyChain, EvidenceError> {
+    let Some(folder) = folder else { return Ok(KeyChain::new(first.clone(), first.name())) };
+    KeyChain::read(folder, first.clone(), first.name()).map_err(|error| match error {
+        LogError::Note { file, cause } => EvidenceError::Note { file, error: cause },
+        other => EvidenceError::Host(other),
+    })
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, EvidenceError> {

@@ -147,12 +147,16 @@ Examples:
   stockade journal verify last
   stockade journal verify --key host.vkey r-20261122t151500217-269ff896
   stockade journal verify --key host.vkey evidence.tar
+  stockade journal verify --key host.vkey --all
 
-Exit codes: 0 whole · 15 it is not, or not what the key signed · 2 usage")]
+Exit codes: 0 whole · 15 it is not, or not what the key signed, or one that was signed is gone · 2 usage")]
 pub struct Verify {
     /// A run's id, `last`, or a bundle that `journal export` made (a name with a dot or a slash)
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub run: String,
+    #[arg(value_hint = ValueHint::FilePath, required_unless_present = "all")]
+    pub run: Option<String>,
+    /// All runs: those of the state folder, and those that the host's log has heads of, which must still be there
+    #[arg(long, conflicts_with = "run")]
+    pub all: bool,
     /// The host's verifier key (C2SP signed-note: NAME+ID+BASE64), or the file it is in
     #[arg(long, value_name = "VKEY|FILE", value_hint = ValueHint::FilePath)]
     pub key: Option<String>,

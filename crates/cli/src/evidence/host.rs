@@ -1,5 +1,6 @@
 //! What the host's log says of a run: from the log itself, or from the proof that a bundle carries.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -63,22 +64,35 @@ impl Heads {
         if let Some(proof) = folder.read(PROOF, LONGEST).map_err(host)? {
             return Self::by_proof(&folder, run, keys, &proof);
         }
-        if !folder.has(ORIGIN).map_err(host)? || !folder.has(CHECKPOINT).map_err(host)? {
-            return Ok(Self::default());
-        }
-        let log = HostLog::open(folder).map_err(host)?;
-        let head = match keys {
-            Some(keys) => log.checkpoint(keys).map_err(host)?.0,
-            None => unsigned(log.folder())?,
-        };
         let mut sizes = Vec::new();
-        log.heads(&head, |_, head| {
+        let leaves = each(folder, keys, |head| {
             if head.run == run {
                 sizes.push((head.size, head.root));
             }
-        })
-        .map_err(host)?;
-        Ok(Self { sizes, logged: true, leaves: head.size })
+        })?;
+        Ok(Self { sizes, logged: leaves.is_some(), leaves: leaves.unwrap_or_default() })
+    }
+
+    /// [`Heads::read`] for all runs at once, by run. `None` if there is no log.
+    ///
+    /// # Errors
+    /// [`EvidenceError`]
+    pub fn of_all(folder: Folder, keys: Option<&KeyChain>) -> Result<Option<BTreeMap<String, Self>>, EvidenceError> {
+        let mut runs: BTreeMap<String, Self> = BTreeMap::new();
+        let leaves = each(folder, keys, |head| {
+            runs.entry(head.run).or_default().sizes.push((head.size, head.root));
+        })?;
+        let Some(leaves) = leaves else { return Ok(None) };
+        for heads in runs.values_mut() {
+            (heads.logged, heads.leaves) = (true, leaves);
+        }
+        Ok(Some(runs))
+    }
+
+    /// Records of the newest head.
+    #[must_use]
+    pub fn newest(&self) -> Option<u64> {
+        self.sizes.iter().map(|(size, _)| *size).max()
     }
 
     fn by_proof(folder: &Folder, run: &str, keys: Option<&KeyChain>, proof: &[u8]) -> Result<Self, EvidenceError> {
@@ -138,6 +152,22 @@ impl Proof {
         }
         Ok(Some((Self { index, leaf, inclusion, epochs }, note)))
     }
+}
+
+/// Gives each head of a folder's log, which is checked against its checkpoint, and the number of them. `None` if there is no
+/// log.
+fn each(folder: Folder, keys: Option<&KeyChain>, mut take: impl FnMut(RunHead)) -> Result<Option<u64>, EvidenceError> {
+    let host = EvidenceError::Host;
+    if !folder.has(ORIGIN).map_err(host)? || !folder.has(CHECKPOINT).map_err(host)? {
+        return Ok(None);
+    }
+    let log = HostLog::open(folder).map_err(host)?;
+    let head = match keys {
+        Some(keys) => log.checkpoint(keys).map_err(host)?.0,
+        None => unsigned(log.folder())?,
+    };
+    log.heads(&head, |_, head| take(head)).map_err(host)?;
+    Ok(Some(head.size))
 }
 
 fn unsigned(folder: &Folder) -> Result<Checkpoint, EvidenceError> {

@@ -1,5 +1,7 @@
 //! `stockade journal verify`.
 
+mod all;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +22,8 @@ const KEY: u64 = 4096;
 /// Checks a run's journal, or a bundle's.
 pub(super) fn verify(args: &Verify) -> Result<u8, Failure> {
     let key = args.key.as_deref().map(key).transpose()?;
-    let bundle = bundle::named(&args.run)?;
+    let Some(run) = &args.run else { return all::verify(&args.state.state, key.as_ref(), args.json) };
+    let bundle = bundle::named(run)?;
     let evidence = match &bundle {
         Some(bundle) => Evidence {
             run: bundle.manifest.run.clone(),
@@ -28,7 +31,7 @@ pub(super) fn verify(args: &Verify) -> Result<u8, Failure> {
             checkpoint: bundle.file("checkpoint"),
             host: bundle.path().join("notary"),
         },
-        None => of_run(&args.state.state, &find(&args.state.state, &args.run)?),
+        None => of_run(&args.state.state, &find(&args.state.state, run)?),
     };
     match evidence.check(key.as_ref()) {
         Ok(found) if args.json => report(&evidence, &found),
@@ -77,7 +80,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 /// Records of the newest head.
 fn vouched(found: &Found) -> Option<u64> {
     let own = found.signed.as_ref().map(|signed| signed.checkpoint.size);
-    found.heads.sizes.iter().map(|(size, _)| *size).chain(own).max()
+    found.heads.newest().into_iter().chain(own).max()
 }
 
 fn report(evidence: &Evidence, found: &Found) -> Result<u8, Failure> {
