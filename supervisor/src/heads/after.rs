@@ -1,13 +1,14 @@
 //! Signing what a run left on disk when its supervisor died.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use stockade_journal::tree::{Frontier, Hash};
 use stockade_journal::{ReadError, Reader};
-use stockade_notary::client::{ClientError, Notary, Place};
+use stockade_notary::client::{Begun, ClientError, Notary, Place};
 use stockade_wire::notary::{FromNotary, Refusal};
 
-use super::{put_checkpoint, refused};
+use super::{ATTEMPTS, GoOn, died_too_often, put_checkpoint};
 use crate::error::RunError;
 use crate::home::Home;
 use crate::journald::Journald;
@@ -22,51 +23,81 @@ struct Lines {
 
 /// Makes sure that the journal in `journal` goes on from what was signed of it, has `mend` close it, and signs what
 /// it has then, whose tree it gives. A journal that is shorter than its last signed head, or another, is left as it is,
-/// and that is said.
+/// and that is said. A notary that dies is started again.
 pub(crate) fn sign_after(
     home: &Home,
     run: &str,
     journal: &Path,
     mend: impl FnOnce() -> Result<(), RunError>,
 ) -> Result<Frontier, RunError> {
-    let program = home.program("stockade-notary")?;
-    let place = Place::of(&home.state);
-    let start = || Notary::start_open(&program, &place).map_err(refused);
-    let whole = count(journal)?;
-    let mut notary = start()?;
-    let begun = match notary.resume(run, whole) {
-        // It ended before its log was begun.
-        Err(ClientError::Refused { code: Refusal::Run, .. }) => {
-            notary = start()?;
-            notary.begin(run)
+    let after = After { program: home.program("stockade-notary")?, place: Place::of(&home.state), run, journal };
+    let (mut mend, mut told) = (Some(mend), None);
+    for _ in 0..ATTEMPTS {
+        match after.sign(&mut mend, &mut told) {
+            Err(GoOn::Gone) => {}
+            Err(GoOn::Ends(error)) => return Err(error),
+            Ok(tree) => return Ok(tree),
         }
-        other => other,
-    };
-    let begun = begun.map_err(refused)?;
-    if read(journal, begun.size)?.signed.root() != begun.root {
-        return Err(RunError::Journal(format!(
-            "its first {} records are not those that were signed; it is left as it is",
-            begun.size
-        )));
     }
-    mend()?;
-    let Lines { signed: mut tree, rest } = read(journal, begun.size)?;
-    notary.append(begun.size + 1, &rest).map_err(refused)?;
-    for leaf in rest {
-        tree.push(leaf).map_err(|e| RunError::Internal(e.to_string()))?;
-    }
-    match (notary.head().map_err(refused)?, journal.parent()) {
-        (FromNotary::Signed { checkpoint, .. }, Some(folder)) => {
-            put_checkpoint(folder, &checkpoint)?;
-            // What was signed before was told before.
-            if let Some(mut journald) = Journald::find(run, begun.size) {
-                journald.tell(journal, tree.size(), &checkpoint);
+    Err(died_too_often())
+}
+
+/// A journal without a supervisor, and who signs it.
+struct After<'a> {
+    program: OwnedFd,
+    place: Place,
+    run: &'a str,
+    journal: &'a Path,
+}
+
+impl After<'_> {
+    /// Signs it by one notary. `mend` is called once, by the first that knows what was signed; `told` is how much that
+    /// was, which journald was told of before.
+    fn sign(
+        &self,
+        mend: &mut Option<impl FnOnce() -> Result<(), RunError>>,
+        told: &mut Option<u64>,
+    ) -> Result<Frontier, GoOn> {
+        let (mut notary, begun) = self.begin()?;
+        let told = *told.get_or_insert(begun.size);
+        if read(self.journal, begun.size)?.signed.root() != begun.root {
+            let why = format!("its first {} records are not those that were signed; it is left as it is", begun.size);
+            return Err(RunError::Journal(why).into());
+        }
+        if let Some(mend) = mend.take() {
+            mend()?;
+        }
+        let Lines { signed: mut tree, rest } = read(self.journal, begun.size)?;
+        notary.append(begun.size + 1, &rest)?;
+        for leaf in rest {
+            tree.push(leaf).map_err(|e| RunError::Internal(e.to_string()))?;
+        }
+        match (notary.head()?, self.journal.parent()) {
+            (FromNotary::Signed { checkpoint, .. }, Some(folder)) => {
+                put_checkpoint(folder, &checkpoint)?;
+                if let Some(mut journald) = Journald::find(self.run, told) {
+                    journald.tell(self.journal, tree.size(), &checkpoint);
+                }
             }
+            (FromNotary::Signed { .. }, None) => {}
+            (other, _) => return Err(RunError::Journal(format!("the notary said {other:?} out of turn")).into()),
         }
-        (FromNotary::Signed { .. }, None) => {}
-        (other, _) => return Err(RunError::Journal(format!("the notary said {other:?} out of turn"))),
+        Ok(tree)
     }
-    Ok(tree)
+
+    fn begin(&self) -> Result<(Notary, Begun), GoOn> {
+        let start = || Notary::start_open(&self.program, &self.place);
+        let mut notary = start()?;
+        let begun = match notary.resume(self.run, count(self.journal)?) {
+            // It ended before its log was begun.
+            Err(ClientError::Refused { code: Refusal::Run, .. }) => {
+                notary = start()?;
+                notary.begin(self.run)?
+            }
+            other => other?,
+        };
+        Ok((notary, begun))
+    }
 }
 
 /// Whole lines of a journal.

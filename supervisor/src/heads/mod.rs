@@ -247,9 +247,7 @@ impl Heads {
     fn died(&mut self) -> Result<(), RunError> {
         self.deaths += 1;
         if self.deaths > ATTEMPTS {
-            return Err(RunError::Journal(format!(
-                "the notary ended {ATTEMPTS} times without a signature; stockade notary show may say why"
-            )));
+            return Err(died_too_often());
         }
         Ok(())
     }
@@ -289,6 +287,18 @@ impl From<ClientError> for GoOn {
             other => Self::Ends(refused(other)),
         }
     }
+}
+
+impl From<RunError> for GoOn {
+    fn from(error: RunError) -> Self {
+        Self::Ends(error)
+    }
+}
+
+fn died_too_often() -> RunError {
+    RunError::Journal(format!(
+        "the notary ended {ATTEMPTS} times without a signature; stockade notary show may say why"
+    ))
 }
 
 /// What can't be signed can't be kept.
