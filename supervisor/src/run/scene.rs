@@ -19,12 +19,13 @@ use crate::heads::{Heads, sign_after};
 use crate::home::{Home, RUNTIME, STATE, record_dir, unrecordable};
 use crate::janitor::Janitor;
 use crate::planner::USER;
+use crate::reclaim::{self, close_journal};
 use crate::recorded::Recorded;
 use crate::reserve::{self, Note, Range, Reservation};
 use crate::run::signals::Signals;
 use crate::run::{Agent, Course, Request, copy};
 use crate::workspace::Workspace;
-use crate::{ceiling, environment, fit, landlock_abi, reclaim};
+use crate::{ceiling, environment, fit, landlock_abi};
 
 /// When the steps of a run were done, from its beginning.
 #[derive(Debug)]
@@ -186,14 +187,23 @@ impl Scene {
         fs::File::open(&journal).map(OwnedFd::from).doing("open", &journal)
     }
 
-    /// Removes everything that is not the run's record. The processes must be gone.
-    pub(super) fn strike(self) -> Result<(Clock, Signals), RunError> {
-        let Self { mut clock, note, reservation, janitor, signals, .. } = self;
+    /// Removes everything that is not the run's record, and closes that if nobody has, while the reservation and the
+    /// janitor still stand for whoever is killed over it. The processes must be gone. What is wrong with the record is
+    /// given back.
+    pub(super) fn strike(self, recorded: bool) -> Result<(Clock, Signals, Option<RunError>), RunError> {
+        let Self { mut clock, home, heads, note, reservation, janitor, signals, .. } = self;
+        let replays = heads.is_none();
+        // There is one notary at a time.
+        drop(heads);
         reclaim::all(&note)?;
+        let unclosed = match recorded || replays {
+            true => None,
+            false => close_journal(&home, &note.run, &note.journal, note.records).err(),
+        };
         reservation.release()?;
         janitor.dismiss()?;
         clock.mark("reclaimed");
-        Ok((clock, signals))
+        Ok((clock, signals, unclosed))
     }
 }
 

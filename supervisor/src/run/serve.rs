@@ -13,7 +13,6 @@ use crate::attest::MountWatch;
 use crate::cgroup::end_group;
 use crate::error::{Doing, RunError};
 use crate::heads::Heads;
-use crate::reclaim;
 use crate::run::end::{of_native, of_wasm, program_status};
 use crate::run::prepare::Ready;
 use crate::run::tools::{self, Tool};
@@ -386,15 +385,15 @@ impl Run {
         let Ready { scene, control, output, deadline, .. } = self.ready;
         drop(control);
         let native = matches!(scene.request.agent, Agent::Native { .. });
-        let (run, journal, home) = (scene.run.clone(), scene.journal.clone(), scene.home.clone());
-        let (replay, before) = (scene.heads.is_none(), scene.note.records);
-        let (clock, signals) = scene.strike()?;
+        let (run, journal) = (scene.run.clone(), scene.journal.clone());
+        let replay = scene.heads.is_none();
+        let (clock, signals, unclosed) = scene.strike(recorded)?;
         // All of the run is gone; a reader that does not read holds nothing but this.
         let undelivered = output.deliver(deadline.max(Instant::now() + READER), signals.as_fd());
         if replay {
             // Nothing is recorded.
         } else if !recorded {
-            let problem = reclaim::close_journal(&home, &run, &journal, before).err().map(|e| format!("; {e}"));
+            let problem = unclosed.map(|e| format!("; {e}"));
             // The agent ran, so this is no refusal; but without a last record it is no other end either.
             end.detail = format!(
                 "{}; its shim did not finish the journal in {}, see stockade journal verify{}",

@@ -10,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use stockade_wire::cell::cell_exit;
 use stockade_wire::control::{self as wire, Setup, ToShim, ToSupervisor};
 
 use crate::attest::{Moment, attest};
@@ -25,6 +26,8 @@ use crate::settings;
 
 /// Longest wait for a word of the shim or the cell before agent code runs.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a process that is ending may take over it, in milliseconds.
+const SHIMS_END: u16 = 200;
 
 /// Everybody who takes part.
 pub(super) struct Talk<'a> {
@@ -157,13 +160,20 @@ impl Talk<'_> {
         }
     }
 
+    /// Waits a little for the shim's end: a cell that lost its channel has seen a part of it.
+    fn shim_ends(&self) -> bool {
+        let mut fds = [PollFd::new(self.shim.newborn.pidfd.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, SHIMS_END).is_ok_and(|ended| ended > 0)
+    }
+
     /// A cell that ends before its agent began: its program's own words follow (`with_last_words`).
-    fn cell_gone(&self) -> RunError {
+    fn cell_gone(&mut self) -> RunError {
         if let Some(error) = self.cell.newborn.exec_failure() {
             return error;
         }
         let waited = waitid(Id::PIDFd(self.cell.newborn.pidfd.as_fd()), WaitPidFlag::WEXITED);
         match waited {
+            Ok(WaitStatus::Exited(_, cell_exit::SETUP)) if self.shim_ends() => self.shim_gone(),
             Ok(WaitStatus::Exited(_, code)) => {
                 RunError::Component(format!("the cell exited with {code} before the agent began"))
             }
