@@ -22,6 +22,7 @@ mod bad_policy;
 mod bad_surroundings;
 mod bad_workspace;
 mod ceiling;
+mod crashes;
 mod fs_agreement;
 mod heads;
 mod journal;
