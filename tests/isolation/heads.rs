@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
+use stockade_journal::note::SigningKey;
 
 use crate::rig::{Rig, list, reap_all};
 use crate::victims::Victim;
@@ -97,6 +98,42 @@ fn all_runs_are_held_against_the_log_and_a_deleted_one_shows() {
     let (code, said) = stockade(&rig, &["journal", "verify", "--all", "--key", &key]);
     assert_eq!(code, Some(15), "{said}");
     assert!(said.contains("there is no host's log"), "{said}");
+    rig.forget_runs();
+    rig.clean("the runs");
+}
+
+#[test]
+fn a_key_that_systemd_hands_over_signs_and_is_kept_nowhere() {
+    let Some(rig) = Rig::new("a_key_that_systemd_hands_over_signs_and_is_kept_nowhere", &["python3"]) else { return };
+    let key = SigningKey::from_seed("example.org/hosts/one", &[7; 32]).unwrap();
+    rig.folder("credentials");
+    rig.file("credentials/stockade.notary", format!("{}\n", *key.to_text()));
+    let policy = rig.native_policy("");
+    let run = |credential: bool| {
+        let mut command = rig.command(&policy);
+        if credential {
+            command.env("CREDENTIALS_DIRECTORY", rig.path("credentials"));
+        }
+        rig.end(command.args(["--", "/usr/bin/python3", "-c", "pass"]))
+    };
+    let mut init = rig.stockade();
+    init.args(["notary", "init", "--origin", "example.org/hosts/one", "--state"]).arg(rig.path("state"));
+    rig.end(init.env("CREDENTIALS_DIRECTORY", rig.path("credentials"))).expect("the log's begin", 0, &[]);
+    run(true).expect("a run with the credential", 0, &[]);
+    let (code, said) = stockade(&rig, &["journal", "verify", "--all", "--key", &key.verifier().to_string()]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!rig.path("state/notary/key").exists());
+    // Without it nothing is signed, so nothing runs.
+    run(false).expect("a run without the credential", 15, &["it is missing"]);
+    // Epochs are not ours to end.
+    let mut rotate = rig.stockade();
+    rotate.args(["notary", "rotate", "--state"]).arg(rig.path("state"));
+    let rotated = rig.end(rotate.env("CREDENTIALS_DIRECTORY", rig.path("credentials")));
+    assert!(!rotated.status.success() && rotated.stderr.contains("epochs are off"), "{rotated:?}");
+    // Another key is not this log's.
+    let other = SigningKey::from_seed("example.org/hosts/one", &[8; 32]).unwrap();
+    rig.file("credentials/stockade.notary", format!("{}\n", *other.to_text()));
+    run(true).expect("a run with another credential", 15, &["the log's is"]);
     rig.forget_runs();
     rig.clean("the runs");
 }

@@ -165,6 +165,26 @@ fn an_epoch_ends_and_its_key_is_gone() {
 }
 
 #[test]
+fn an_epoch_ends_by_its_age() {
+    let Some((_dir, place)) = place("an_epoch_ends_by_its_age") else { return };
+    let mut notary = start(&place);
+    notary.begin("r-1").unwrap();
+    notary.append(1, &leaves("r-1", 1, 1)).unwrap();
+    notary.head().unwrap();
+    let path = place.folder.join("key");
+    let young = std::fs::read_to_string(&path).unwrap();
+    let (key, since) = young.trim_end().split_once("\nsince ").unwrap();
+    let since = stockade_journal::parse_time(since).unwrap();
+    let begun = |hours: i64| stockade_journal::format_time(since - hours * 3_600_000_000).unwrap();
+    for (line, hours, ended) in [(2, 23, false), (3, 25, true)] {
+        std::fs::write(&path, format!("{key}\nsince {}\n", begun(hours))).unwrap();
+        notary.append(line, &leaves("r-1", line, line)).unwrap();
+        check(&place, "r-1", &notary.head().unwrap());
+        assert_eq!(!std::fs::read_to_string(&path).unwrap().contains(key), ended, "after {hours} hours");
+    }
+}
+
+#[test]
 fn a_killed_epoch_end_is_finished() {
     let Some((_dir, place)) = place("a_killed_epoch_end_is_finished") else { return };
     start(&place).begin("r-1").unwrap();
