@@ -139,6 +139,8 @@ impl Recorded {
     pub fn unfinished(&self) -> Result<(), RunError> {
         let mut reader = Reader::open(&self.journal).map_err(|error| RunError::Journal(error.to_string()))?;
         let mut end: Option<String> = None;
+        // Whether the agent itself gave an account of its end.
+        let mut said = false;
         loop {
             let line = match reader.read() {
                 Ok(Some(line)) => line,
@@ -149,12 +151,18 @@ impl Recorded {
             let Record::Lifecycle { event, detail } = &line.entry.record else { continue };
             let reason = detail.get("reason").cloned();
             let reason = reason.and_then(|reason| serde_json::from_value::<Reason>(reason).ok());
-            let from_outside = matches!(reason, Some(Reason::Killed | Reason::Interrupted));
+            let from_outside = match reason {
+                Some(Reason::Killed | Reason::Interrupted) => true,
+                // A cell that died without a word of its agent's. One that does so by itself does it again.
+                Some(Reason::Crashed) => event == "exit" && !said,
+                _ => false,
+            };
             match event.as_str() {
                 "agent_exit" | "exit" if !from_outside => {
+                    said |= event == "agent_exit";
                     end = Some(detail.get("reason").and_then(Value::as_str).unwrap_or("an end").to_owned());
                 }
-                "resumed" => end = None,
+                "resumed" => (end, said) = (None, false),
                 _ => {}
             }
         }

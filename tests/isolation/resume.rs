@@ -49,29 +49,24 @@ fn a_run_goes_on_where_it_was_killed() {
             assert!(kill_at(&rig, &mut running, victim, at), "{what}");
             running.end();
             reap_all(&what);
-            if victim == Victim::Cell {
-                // The agent's own process died: that is an end, and nothing outside cut it short.
-                rig.end(&mut rig.resume()).expect(&what, 26, &["has come to its end"]);
-            } else {
-                // Twice, if the first resumption is killed, too.
-                let before = lines(&rig);
-                let mut running = rig.begin(&mut rig.resume());
-                if kill_at(&rig, &mut running, victim, before + 8) {
-                    running.end();
-                    reap_all(&what);
-                }
-                rig.end(&mut rig.resume()).expect(&what, 0, &["finished"]);
-                let records = records_of(&rig.newest());
-                assert_eq!(ids(&records), calls_of_counter(ROUNDS), "{what}");
-                assert_eq!(records.iter().filter(|r| r["event"] == "resumed").count(), 2, "{what}");
-                check(&rig, &records, &what);
-                unknown += records.iter().filter(|r| r["status"] == "unknown").count();
-                rig.end(&mut rig.resume()).expect("a run that has ended", 26, &["has come to its end"]);
-                let ran = rig.replay("last", &[]);
-                ran.expect(&format!("the replay after {what}"), 0, &[]);
-                let said = String::from_utf8_lossy(&ran.stdout).into_owned();
-                assert!(said.starts_with(&format!("identical: {} calls", calls_of_counter(ROUNDS))), "{said}");
+            // Twice, if the first resumption is killed, too.
+            let before = lines(&rig);
+            let mut running = rig.begin(&mut rig.resume());
+            if kill_at(&rig, &mut running, victim, before + 8) {
+                running.end();
+                reap_all(&what);
             }
+            rig.end(&mut rig.resume()).expect(&what, 0, &["finished"]);
+            let records = records_of(&rig.newest());
+            assert_eq!(ids(&records), calls_of_counter(ROUNDS), "{what}");
+            assert_eq!(records.iter().filter(|r| r["event"] == "resumed").count(), 2, "{what}");
+            check(&rig, &records, &what);
+            unknown += records.iter().filter(|r| r["status"] == "unknown").count();
+            rig.end(&mut rig.resume()).expect("a run that has ended", 26, &["has come to its end"]);
+            let ran = rig.replay("last", &[]);
+            ran.expect(&format!("the replay after {what}"), 0, &[]);
+            let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+            assert!(said.starts_with(&format!("identical: {} calls", calls_of_counter(ROUNDS))), "{said}");
             rig.clean(&what);
             rig.forget_runs();
             for file in ["written", "ran"] {

@@ -51,7 +51,6 @@ struct Tally {
     by_victim: BTreeMap<String, usize>,
     codes: BTreeMap<String, usize>,
     lives: usize,
-    crashed: usize,
     starts: usize,
     resumes: usize,
     most_resumes: usize,
@@ -111,7 +110,7 @@ impl std::fmt::Display for Tally {
         let each = |map: &BTreeMap<String, usize>| {
             map.iter().map(|(name, times)| format!("{name} {times}")).collect::<Vec<_>>().join(", ")
         };
-        let Self { kills, lives, crashed, starts, resumes, most_resumes, unknown, undone, calls, .. } = self;
+        let Self { kills, lives, starts, resumes, most_resumes, unknown, undone, calls, .. } = self;
         writeln!(f, "{kills} times something was killed: {}", each(&self.by_victim))?;
         writeln!(
             f,
@@ -120,7 +119,7 @@ impl std::fmt::Display for Tally {
         )?;
         write!(
             f,
-            "{lives} runs came to the same end, {crashed} crashed with their cell; {calls} calls, {unknown} effects of unknown outcome, of which {undone} were not done"
+            "{lives} runs came to the same end; {calls} calls, {unknown} effects of unknown outcome, of which {undone} were not done"
         )
     }
 }
@@ -150,8 +149,7 @@ impl Life<'_> {
         let mut uncleaned = false;
         let end = loop {
             let aim = (kills < KILLS_OF_ONE).then(|| Aim::at_random(dice, self.bytes(), reference.bytes));
-            let what =
-                format!("run {} after {kills} kills, {} bytes, {aim:?}", tally.lives + tally.crashed, self.bytes());
+            let what = format!("run {} after {kills} kills, {} bytes, {aim:?}", tally.lives, self.bytes());
             resumes += usize::from(self.run.is_some());
             *(if self.run.is_some() { &mut tally.resumes } else { &mut tally.starts }) += 1;
             let (hit, ran) = self.once(aim.as_ref());
@@ -265,13 +263,7 @@ impl Life<'_> {
         tally.unknown += uncertain;
         let done = self.rig.effects("written").len() + self.rig.effects("ran").len();
         self.rig.end(&mut self.rig.resume()).expect(what, 26, &["has come to its end"]);
-        let Some(said) = &books.said else {
-            // Its cell was killed, which is an end, too.
-            assert!(what.contains("crashed"), "{what}: the agent has not ended");
-            self.replay("identical so far: ", what);
-            tally.crashed += 1;
-            return;
-        };
+        let said = books.said.as_ref().unwrap_or_else(|| panic!("{what}: the agent has not ended"));
         assert_eq!(books.course(), reference.course, "{what}");
         assert_eq!(books.logged, reference.logged, "{what}");
         assert_eq!(said.parse(), Ok(books.ended("ok")), "{what}: {said}");
