@@ -102,7 +102,7 @@ fn release_own(reservation: &File) -> Result<(), RunError> {
     let link = format!("/proc/self/fd/{}", reservation.as_raw_fd());
     let path = std::fs::read_link(&link).doing("read", &link)?;
     if path.starts_with(Path::new(crate::home::RUNTIME).join("ids")) && path.exists() {
-        crate::reserve::release(&path)?;
+        crate::reserve::release(&path, reservation)?;
     }
     Ok(())
 }

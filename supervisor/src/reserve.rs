@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -126,13 +127,19 @@ impl Reservation {
 
     /// Gives the range back.
     pub(crate) fn release(self) -> Result<(), RunError> {
-        release(&self.path)
+        release(&self.path, &self.file)
     }
 }
 
-/// Unlinks a reservation whose lock the caller holds.
-pub(crate) fn release(path: &Path) -> Result<(), RunError> {
+/// Unlinks the reservation that the caller has open as `file`. If it was swept meanwhile, what is at its path now is
+/// another run's, and stays.
+pub(crate) fn release(path: &Path, file: &File) -> Result<(), RunError> {
     let _lock = global_lock()?;
+    let own = file.metadata().doing("examine", path)?;
+    let there = fs::metadata(path).doing("remove", path)?;
+    if (there.dev(), there.ino()) != (own.dev(), own.ino()) {
+        return Ok(());
+    }
     fs::remove_file(path).doing("remove", path)
 }
 
