@@ -11,7 +11,11 @@ use crate::trail::Under;
 
 /// Shows a record. `run` is told if it is given; `under` is the call that a result or system call belongs to.
 pub(crate) fn line(page: &mut Page<'_>, run: Option<&str>, entry: &Entry, under: Option<&Under>) -> io::Result<()> {
-    let time = format!("{}Z", entry.time.get(..23).unwrap_or(&entry.time));
+    // A tombstone has no time.
+    let time = match entry.time.get(..23) {
+        Some(time) => format!("{time}Z"),
+        None => format!("{:<24}", "-"),
+    };
     page.dim(&time).text(" ");
     if let Some(run) = run {
         page.dim(&cut(run, 40)).text(" ");
@@ -72,7 +76,7 @@ pub(crate) fn line(page: &mut Page<'_>, run: Option<&str>, entry: &Entry, under:
         }
         Record::Tombstone { leaf } => {
             column(page, Tone::Odd, "pruned");
-            page.text(&format!("record {}; its leaf was {}", entry.seq, cut(leaf, 64)));
+            page.text(&format!("its leaf was {}", cut(leaf, 64)));
         }
     }
     page.end()

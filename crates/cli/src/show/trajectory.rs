@@ -67,6 +67,11 @@ impl Trajectory {
                 position(page, &time, seq);
                 syscall(page, &record)
             }
+            // Counted at the end of the page.
+            Record::Tombstone { .. } => {
+                self.release(page, None)?;
+                self.flush_folded(page)
+            }
             other => {
                 self.release(page, None)?;
                 self.flush_folded(page)?;
@@ -185,9 +190,7 @@ fn event(page: &mut Page<'_>, record: &Record) -> io::Result<()> {
             let text = "of a line that a crash tore, cut off and kept as a blob";
             page.wrapped(TEXT, Tone::Plain, &format!("{} {text}", bytes(*cut_bytes)))
         }
-        // Counted at the end of the page.
-        Record::Tombstone { .. } => Ok(()),
-        Record::Call(_) | Record::Result(_) | Record::Syscall(_) => Ok(()),
+        Record::Tombstone { .. } | Record::Call(_) | Record::Result(_) | Record::Syscall(_) => Ok(()),
     }
 }
 

@@ -79,6 +79,7 @@ fn each_run_is_pruned_as_its_own_policy_said() {
     // Whoever reads meets the tombstones and goes on.
     let shown = text(&place.stockade(&["journal", "show", "r-1"]));
     assert!(shown.contains("2 of them pruned") && shown.contains("exec"), "{shown}");
+    assert!(!shown.contains('?'), "a tombstone has no line of its own: {shown}");
     assert_eq!(place.stockade(&["journal", "show", "r-4"]).status.code(), Some(0));
     let found = lines(&place.stockade(&["journal", "query", "--type", "tombstone", "--json"]));
     assert_eq!(found.len(), 7);
