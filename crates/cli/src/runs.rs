@@ -18,11 +18,17 @@ pub const BROKEN: u8 = 15;
 /// Ids of the runs, oldest first: they begin with the time.
 ///
 /// # Errors
-/// If the folder cannot be listed. One that is not there has no runs.
+/// If the folder cannot be listed, or is none that runs are kept in: whoever mistypes its name is not told that nothing
+/// ever happened.
 pub fn runs(state: &Path) -> Result<Vec<String>, Failure> {
     let dir = state.join("runs");
     let entries = match std::fs::read_dir(&dir) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(Failure::usage(plain(&format!(
+                "{}: no folder of this name, so no run was ever kept here; is it the state folder (--state)?",
+                dir.display()
+            ))));
+        }
         other => other.map_err(|e| Failure::file("list", &dir, &e))?,
     };
     let mut names: Vec<_> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
@@ -37,10 +43,27 @@ pub fn runs(state: &Path) -> Result<Vec<String>, Failure> {
 pub fn find(state: &Path, run: &str) -> Result<String, Failure> {
     let known = runs(state)?;
     let name = if run == "last" { known.last() } else { known.iter().find(|name| *name == run) };
-    name.cloned().ok_or_else(|| Failure {
-        code: 2,
-        message: format!("no run {:?} in {}; see stockade journal list", plain(run), state.display()),
+    name.cloned().ok_or_else(|| {
+        let (shown, here) = (plain(run), plain(&state.display().to_string()));
+        Failure::usage(match run {
+            "last" => format!("no run in {here} yet"),
+            // As a bundle is named.
+            _ if run.contains(['.', '/']) => format!(
+                "no run {shown:?} in {here}; of a bundle, this reads what is unpacked into runs/RUN of a folder that \
+                 --state names"
+            ),
+            _ => format!("no run {shown:?} in {here}; see stockade journal list{}", elsewhere(state)),
+        })
     })
+}
+
+/// What a command needs to find this state folder again: nothing if it is the usual one.
+#[must_use]
+pub fn elsewhere(state: &Path) -> String {
+    if state == Path::new(stockade_supervisor::STATE) {
+        return String::new();
+    }
+    format!(" --state {}", plain(&state.display().to_string()))
 }
 
 /// The runs that are named, each once and oldest first; all if none is.

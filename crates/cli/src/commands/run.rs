@@ -10,6 +10,7 @@ use stockade_wire::control::Reason;
 use crate::args::Run;
 use crate::commands::policy::refused;
 use crate::failure::Failure;
+use crate::runs::elsewhere;
 use crate::say::say;
 use crate::screen::{Sanitizer, plain};
 
@@ -134,12 +135,7 @@ pub(super) fn conclude(finished: &Finished, state: &Path) {
     if finished.undelivered > 0 {
         say(&format!("output: {} bytes were not taken by the reader in time", finished.undelivered));
     }
-    let elsewhere = if state == Path::new(stockade_supervisor::STATE) {
-        String::new()
-    } else {
-        format!(" --state {}", plain(&state.display().to_string()))
-    };
-    let show = format!("stockade journal show {}{elsewhere}", finished.run);
+    let show = format!("stockade journal show {}{}", finished.run, elsewhere(state));
     if summary.head.is_empty() {
         return say(&format!("journal: its last record was not written; see: {show}"));
     }

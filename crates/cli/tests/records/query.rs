@@ -106,3 +106,13 @@ fn what_makes_no_sense_is_refused() {
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", errors(&output));
     }
 }
+
+#[test]
+fn a_folder_without_runs_is_not_one_where_nothing_happened() {
+    let place = Place::new();
+    for args in [&["query", "--decision", "deny"][..], &["list"], &["tail"], &["prune"]] {
+        let output = place.stockade(&[&["journal"], args].concat());
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(errors(&output).contains("is it the state folder"), "{}", errors(&output));
+    }
+}
