@@ -24,13 +24,28 @@ use crate::screen::plain;
 /// The bundle, if a file is named and no run: a run's id has neither dot nor slash.
 ///
 /// # Errors
-/// If it is no bundle, or not whole.
+/// If there is no such file, or it is no bundle, or not whole.
 pub fn named(named: &str) -> Result<Option<Unpacked>, Failure> {
     if !named.contains(['.', '/']) {
         return Ok(None);
     }
-    let refused = |error| Failure { code: BROKEN, message: plain(&format!("{named}: {error}")) };
-    unpack(Path::new(named), None).map(Some).map_err(refused)
+    match std::fs::metadata(named) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Failure::usage(plain(&format!(
+                "{named}: no such bundle (a run's id has no dot and no slash)"
+            ))));
+        }
+        Ok(file) if file.is_dir() => {
+            return Err(Failure::usage(plain(&format!(
+                "{named}: a folder; a bundle is the one file that `stockade journal export` wrote"
+            ))));
+        }
+        _ => {}
+    }
+    unpack(Path::new(named), None).map(Some).map_err(|error| match error {
+        BundleError::Io { file, error } => Failure { code: 1, message: plain(&format!("{file}: {error}")) },
+        error => Failure { code: BROKEN, message: plain(&format!("{named}: {error}")) },
+    })
 }
 
 /// Bytes of a tar block.

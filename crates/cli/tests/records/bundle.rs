@@ -172,6 +172,22 @@ fn a_bundle_is_verified_without_the_state_folder() {
     assert_eq!(again.status.code(), Some(2), "there is no such run any more");
 }
 
+#[test]
+fn what_is_no_bundle_is_said() {
+    let place = place(&key(1));
+    for (what, words) in [(place.path().join("gone.tar"), "no such bundle"), (place.path().join("runs"), "a folder")] {
+        let output = verify(&place, what.to_str().unwrap(), &key(1));
+        assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+        assert!(errors(&output).contains(words), "{}", errors(&output));
+    }
+    let text_file = place.path().join("notes.txt");
+    fs::write(&text_file, "no tar").unwrap();
+    let output = place.stockade(&["journal", "verify", text_file.to_str().unwrap(), "--json"]);
+    assert_eq!(output.status.code(), Some(15));
+    let told: serde_json::Value = serde_json::from_str(&text(&output)).unwrap();
+    assert_eq!(told["ok"], false, "{told}");
+}
+
 /// Every byte of a bundle but those that tar leaves free is held against something.
 #[test]
 fn no_changed_bundle_passes() {

@@ -23,7 +23,14 @@ const KEY: u64 = 4096;
 pub(super) fn verify(args: &Verify) -> Result<u8, Failure> {
     let key = args.key.as_deref().map(key).transpose()?;
     let Some(run) = &args.run else { return all::verify(&args.state.state, key.as_ref(), args.json) };
-    let bundle = bundle::named(run)?;
+    let bundle = match bundle::named(run) {
+        Err(failure) if args.json && failure.code == BROKEN => {
+            // Not even its run is known.
+            writeln!(io::stdout().lock(), "{}", json!({"ok": false, "run": null, "error": failure.message}))?;
+            return Ok(BROKEN);
+        }
+        other => other?,
+    };
     let evidence = match &bundle {
         Some(bundle) => Evidence {
             run: bundle.manifest.run.clone(),
