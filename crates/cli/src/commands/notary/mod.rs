@@ -7,6 +7,7 @@ mod witness;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use stockade_journal::note::is_name;
 use stockade_journal::tiles::{Folder, HostLog, LogError};
 use stockade_notary::client::{ClientError, Notary, Place};
 use stockade_supervisor::Home;
@@ -23,6 +24,10 @@ use crate::screen::plain;
 pub fn notary(args: &Args) -> Result<u8, Failure> {
     match args {
         Args::Init { origin, state } => {
+            if let Some(name) = origin.as_deref().filter(|name| !is_name(name)) {
+                let name = plain(name);
+                return Err(Failure::usage(format!("--origin: {name:?} is empty, too long, or has a space or `+`")));
+            }
             let begun = start(&state.state)?.1.init(origin.as_deref()).map_err(refused)?;
             say(&format!("{}\n{}\n", begun.origin, begun.key))
         }
@@ -34,6 +39,7 @@ pub fn notary(args: &Args) -> Result<u8, Failure> {
         }
         Args::Show { json, state } => show::show(&Place::of(&state.state), *json),
         Args::Rotate { state } => {
+            root_only()?;
             open(&Place::of(&state.state))?;
             let (ended, key) = start(&state.state)?.1.rotate().map_err(refused)?;
             say(&format!("epoch {ended} has ended; its key is erased\n{key}\n"))
@@ -74,8 +80,10 @@ fn open(place: &Place) -> Result<HostLog, Failure> {
             place.folder.display()
         )),
     };
-    if !place.folder.exists() {
-        return Err(absent());
+    match place.folder.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Err(absent()),
+        Err(error) => return Err(Failure::file("read", &place.folder, &error)),
     }
     match Folder::open(&place.folder).and_then(HostLog::open) {
         Ok(log) => Ok(log),
