@@ -1,9 +1,13 @@
-"""python3 check.py FOLDER VKEY: checks an unpacked bundle without Stockade. Signatures by openssl(1)."""
+"""python3 check-bundle.py FOLDER KEY: checks an unpacked bundle without Stockade. KEY is the host's, or its file.
+Signatures by openssl(1). It ends with 0 if all holds."""
 import base64, glob, hashlib, json, os, subprocess, sys, tempfile
 
 def must(holds, what):
     if not holds:
         sys.exit("WRONG: " + what)
+
+if len(sys.argv) != 3 or not os.path.isfile(os.path.join(sys.argv[1], "manifest.json")):
+    sys.exit(__doc__)
 
 def read(name):
     with open(os.path.join(sys.argv[1], name), "rb") as file:
@@ -34,6 +38,7 @@ class Tree:
         return hash
 
 def key(text):
+    must(text.count("+") >= 2, "the key is not NAME+ID+BASE64")
     name, number, data = text.split("+", 2)
     data = base64.b64decode(data, validate=True)
     must(len(data) == 33 and data[0] == 1, "the key is not an Ed25519 key")
@@ -101,24 +106,29 @@ def begins(old, old_root, new, new_root, path):
         fn, sn = fn >> 1, sn >> 1
     must((first, second, sn) == (old_root, new_root, 0), "a consistency proof")
 
-def blobs(record):
-    """What a record names in blobs/."""
-    for field in "args", "body", "denial", "detail", "settings":
-        value = record.get(field)
-        if isinstance(value, dict) and list(value) == ["blob"]:
-            yield value["blob"]["sha256"]
+def beside(record):
+    """What a record names in blobs/ and private/."""
+    values = [record.get(field) for field in ("args", "body", "denial", "detail", "settings")]
+    values += [payload for _, payload in record.get("settings", {}).get("env", [])]
+    for value in values:
+        for kind, folder in ("blob", "blobs"), ("private", "private"):
+            if isinstance(value, dict) and list(value) == [kind]:
+                yield folder, value[kind]["sha256"]
     if "blob" in record.get("enforcement", {}):
-        yield record["enforcement"]["blob"]["sha256"]
+        yield "blobs", record["enforcement"]["blob"]["sha256"]
     if record["type"] == "recovered":
-        yield record["cut_sha256"]
+        yield "blobs", record["cut_sha256"]
 
 # 1. What the manifest lists is what is here.
 manifest = json.loads(read("manifest.json"))
 for item in manifest["files"]:
     must(sha(read(item["name"])).hex() == item["sha256"], item["name"])
+    folder, name = os.path.split(item["name"])
+    must(folder != "objects" or name == item["sha256"], item["name"] + " is another object")
 
 # 2. The keys, from the one that was given.
-keys, ended = [key(sys.argv[2])], []
+given = sys.argv[2]
+keys, ended = [key(open(given).read().strip() if os.path.isfile(given) else given)], []
 host = keys[0][0]
 for path in sorted(glob.glob("notary/epochs/[0-9]*", root_dir=sys.argv[1])):
     last = signed(read(path), keys[-1], host)
@@ -138,7 +148,7 @@ must(heads, "the run's checkpoint is not signed by the key, nor by one that foll
 size, root, _ = heads[0]
 
 # 4. The lines, the chain, the tree, what lies beside.
-tree, prev, was_signed = Tree(), bytes(32), False
+tree, prev, was_signed, gone = Tree(), bytes(32), False, 0
 for segment in sorted(glob.glob("journal/*.jsonl", root_dir=sys.argv[1])):
     *lines, rest = read(segment).split(b"\n")
     must(rest == b"", f"{segment}: its last line is torn")
@@ -149,8 +159,11 @@ for segment in sorted(glob.glob("journal/*.jsonl", root_dir=sys.argv[1])):
             record, hash = record["tombstone"], bytes.fromhex(record["tombstone"]["leaf"])
         else:
             must(record["prev"] == prev.hex(), at + "prev is not the hash of the line before")
-            for name in blobs(record):
-                must(sha(read("journal/blobs/" + name)).hex() == name, at + "its blob")
+            for folder, name in beside(record):
+                if folder == "private" and not os.path.exists(os.path.join(sys.argv[1], "journal/private", name)):
+                    gone += 1
+                    continue
+                must(sha(read(f"journal/{folder}/{name}")).hex() == name, at + f"a value in {folder}/")
             hash = sha(b"\0", line)
             must(tree.size or record["type"] != "start" or record["run"] == run, at + "it is of another run")
         must(record["seq"] == tree.size + 1, at + f"seq is {record['seq']}")
@@ -176,3 +189,5 @@ for number, last in ended:
 
 print(f"{run}: {tree.size} records, {size} of them signed, {root.hex()}")
 print(f"leaf {proof['index']} of {log[0]} of {host}, {len(ended)} keys after the one given")
+if gone:
+    print(f"{gone} private values are not here: erased, or not in the bundle")
