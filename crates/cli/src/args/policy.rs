@@ -276,8 +276,8 @@ pub enum Change {
 /// Put what runs have done to another policy.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A call that needs an approval counts as not allowed: nobody's is assumed. A call's time is its record's. Counts of calls
-before it are those of its run, which is read from its beginning, also with --since. What the journal does not hold
+A call that needs an approval counts as not allowed: nobody's is assumed. A call's time is its record's. Counts of calls \
+before it are those of its run, which is read from its beginning, also with --since. What the journal does not hold \
 (private or erased arguments, those over a limit) is counted as not replayable.
 
 Examples:

@@ -10,9 +10,9 @@ use super::policy::Above;
 /// Run a recorded agent again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The component runs in a full cell, and each of its calls is compared with the record (tool, arguments, fuel) and answered
-from it. Nothing is done, and nothing is written. It ends with \"identical: N calls, M fuel\", or at the first thing that
-the agent does otherwise. A record that a crash or a limit cut short is compared as far as it goes. Of a native agent only
+The component runs in a full cell, and each of its calls is compared with the record (tool, arguments, fuel) and answered \
+from it. Nothing is done, and nothing is written. It ends with \"identical: N calls, M fuel\", or at the first thing that \
+the agent does otherwise. A record that a crash or a limit cut short is compared as far as it goes. Of a native agent only \
 the decisions on its tool calls are made again. Needs root. What exactly is compared: docs/replay.md.
 
 Examples:
@@ -22,7 +22,7 @@ Examples:
   stockade replay last --with fixed.wasm
   stockade replay last --policy stricter.toml
 
-Exit codes: 0 identical · 27 it diverged · 26 settings, component or policy are not as recorded, or not here ·
+Exit codes: 0 identical · 27 it diverged · 26 settings, component or policy are not as recorded, or not here · \
 15 broken journal · 19, 24 the policy given decides a call otherwise · 2 usage · others as of stockade run")]
 pub struct Replay {
     /// A run's id, `last`, or a bundle that `journal export` made (a name with a dot or a slash)
@@ -54,16 +54,16 @@ pub struct Replay {
 /// Go on with a run that a crash ended.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The agent begins anew in a fresh cell and is answered from the journal until it has done all that is recorded; from there on
-its calls act, and the journal goes on. A call that was under way when the crash came is made again if it only reads; any
-other is never repeated: it is recorded as `unknown`, and the agent is told that it failed. Component, policy, engine and
+The agent begins anew in a fresh cell and is answered from the journal until it has done all that is recorded; from there on \
+its calls act, and the journal goes on. A call that was under way when the crash came is made again if it only reads; any \
+other is never repeated: it is recorded as `unknown`, and the agent is told that it failed. Component, policy, engine and \
 limits must be those of the run. The wall-clock limit starts anew. Needs root. The rules: docs/replay.md.
 
 Examples:
   stockade resume last
   stockade resume r-20261122t151500217-269ff896
 
-Exit codes: 26 the run cannot go on: it lives, it has ended, or something is not as it was · 15 broken journal · others as of
+Exit codes: 26 the run cannot go on: it lives, it has ended, or something is not as it was · 15 broken journal · others as of \
 stockade run")]
 pub struct Resume {
     /// A run's id, or `last`

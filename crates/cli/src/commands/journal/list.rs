@@ -8,7 +8,7 @@ use stockade_journal::note::{Checkpoint, MAX_NOTE, Note};
 use stockade_journal::{Reader, Record};
 
 use crate::failure::Failure;
-use crate::runs::{journal, runs};
+use crate::runs::{is_written, journal, runs};
 use crate::screen::plain;
 
 /// One line of the list.
@@ -64,7 +64,11 @@ fn describe(state: &Path, run: &str) -> Listed {
         end: "no end recorded".into(),
         signed: signed(&state.join("runs").join(run).join("checkpoint")),
     };
-    let Ok(reader) = Reader::open(&journal(state, run)) else {
+    let dir = journal(state, run);
+    if is_written(&dir) {
+        "still runs".clone_into(&mut listed.end);
+    }
+    let Ok(reader) = Reader::open(&dir) else {
         listed.end = "no journal: agent code never ran".into();
         return listed;
     };

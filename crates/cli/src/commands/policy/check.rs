@@ -133,7 +133,9 @@ fn summary(page: &mut Page<'_>, report: &Report) -> io::Result<()> {
     let all = || report.files.iter().flat_map(|file| &file.findings);
     let of = |severity| all().filter(|finding| finding.severity == severity).count();
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    let (errors, warnings, notes) = (of(Severity::Error), of(Severity::Warning), of(Severity::Note));
+    // Each thing for which a file does not load is an error.
+    let refusals: usize = report.files.iter().map(|file| file.diagnostics.len()).sum();
+    let (errors, warnings, notes) = (of(Severity::Error) + refusals, of(Severity::Warning), of(Severity::Note));
     let tone = if refused + errors > 0 { Tone::Bad } else { Tone::Good };
     page.put(tone, &format!("{}, {refused} refused", count(files, "file")));
     page.text(&format!(": {}, {}, {}", count(errors, "error"), count(warnings, "warning"), count(notes, "note"))).end()

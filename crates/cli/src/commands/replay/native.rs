@@ -97,7 +97,7 @@ fn told(
             output::text(&plain(&format!("diverged at record {seq}: {tool}\n  recorded: {was}\n  now:      {now}")))
                 .and_then(|()| output::text("\n"))?
         }
-        None => output::text(&format!("identical: {}; {only}\n", count(calls, "decision on a tool call")))?,
+        None => output::text(&format!("identical: {} on tool calls; {only}\n", count(calls, "decision")))?,
     }
     if let Some(change) = change {
         output::text(&format!("{}\n", plain(&change.told)))?;
