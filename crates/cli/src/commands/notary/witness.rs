@@ -27,7 +27,8 @@ struct Outcome {
 
 pub(super) fn witness(place: &Place, policy: &Path, json: bool) -> Result<u8, Failure> {
     let text = std::fs::read_to_string(policy).map_err(|e| Failure::file("read", policy, &e))?;
-    let policy = Policy::parse(&text).map_err(|e| Failure::usage(plain(&e.to_string())))?;
+    let refused = |error| Failure::usage(plain(&format!("{}: {error}", policy.display())));
+    let policy = Policy::parse(&text).map_err(refused)?;
     let log = open(place)?;
     let keys = log.keys(log.first_key().map_err(broken)?).map_err(broken)?;
     let (head, mut note) = log.checkpoint(&keys).map_err(broken)?;
