@@ -49,7 +49,7 @@ pub(super) fn verify(state: &Path, key: Option<&VerifierKey>, json: bool) -> Res
     // First each run's own head, then the log, which has all of them unless somebody took them away; then what is
     // there, which has all that the log has.
     let signed: BTreeMap<String, Result<Option<Signed>, EvidenceError>> =
-        runs(state)?.into_iter().map(|run| (run.clone(), of_run(state, &run).signed(keys.as_ref()))).collect();
+        there(state)?.into_iter().map(|run| (run.clone(), of_run(state, &run).signed(keys.as_ref()))).collect();
     let log = match folder {
         Some(folder) => Heads::of_all(folder, keys.as_ref()).map_err(broken)?,
         None => None,
@@ -69,6 +69,11 @@ pub(super) fn verify(state: &Path, key: Option<&VerifierKey>, json: bool) -> Res
     Ok(if ok { 0 } else { BROKEN })
 }
 
+/// The runs that are there. That all of them are gone, with their folder, is for the host's log to say.
+fn there(state: &Path) -> Result<Vec<String>, Failure> {
+    if log_folder(state).is_dir() && !state.join("runs").exists() { Ok(Vec::new()) } else { runs(state) }
+}
+
 fn check(
     state: &Path,
     keys: Option<&KeyChain>,
@@ -76,7 +81,7 @@ fn check(
     mut log: BTreeMap<String, Heads>,
     leaves: Option<u64>,
 ) -> Result<Vec<Row>, Failure> {
-    let there: BTreeSet<String> = runs(state)?.into_iter().collect();
+    let there: BTreeSet<String> = there(state)?.into_iter().collect();
     let known: BTreeSet<String> = there.iter().chain(log.keys()).cloned().collect();
     let rows = known.into_iter().map(|run| {
         let none = Heads { logged: leaves.is_some(), leaves: leaves.unwrap_or_default(), ..Heads::default() };
