@@ -42,7 +42,7 @@ pub(super) fn verify(args: &Verify) -> Result<u8, Failure> {
     };
     match evidence.check(key.as_ref()) {
         Ok(found) if args.json => report(&evidence, &found),
-        Ok(found) => told(&found, bundle.as_ref()),
+        Ok(found) => told(&found, bundle.as_ref(), key.is_some()),
         Err(error) if args.json => {
             writeln!(io::stdout().lock(), "{}", json!({"ok": false, "run": evidence.run, "error": error.to_string()}))?;
             Ok(BROKEN)
@@ -121,7 +121,7 @@ fn report(evidence: &Evidence, found: &Found) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn told(found: &Found, bundle: Option<&Unpacked>) -> Result<u8, Failure> {
+fn told(found: &Found, bundle: Option<&Unpacked>, keyed: bool) -> Result<u8, Failure> {
     let mut out = io::stdout().lock();
     let verified = &found.verified;
     writeln!(out, "whole: {} records in {} segment(s), head {}", verified.records, verified.segments, verified.head)?;
@@ -154,7 +154,12 @@ fn told(found: &Found, bundle: Option<&Unpacked>) -> Result<u8, Failure> {
         None | Some(0) => {}
         Some(more) => writeln!(out, "{more} record(s) after the last signed head: nobody vouches for them")?,
     }
-    if found.signed.as_ref().is_none_or(|signed| signed.by.is_none()) {
+    if let (true, None, Some(size)) = (keyed, &found.signed, vouched(found)) {
+        writeln!(
+            out,
+            "the run's own signed head is gone; the host's log, signed by the key, vouches for {size} records"
+        )?;
+    } else if found.signed.as_ref().is_none_or(|signed| signed.by.is_none()) {
         writeln!(out, "nothing was authenticated: that takes the host's key (--key)")?;
     }
     for absent in bundle.map(|bundle| bundle.manifest.absent.as_slice()).unwrap_or_default() {
