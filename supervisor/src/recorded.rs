@@ -45,6 +45,9 @@ pub fn first(journal: &Path) -> Result<Start, RunError> {
     let mut reader = Reader::open(journal).map_err(|error| broken(error.to_string()))?;
     match reader.read().map_err(|error| broken(error.to_string()))?.map(|line| line.entry.record) {
         Some(Record::Start(start)) => Ok(*start),
+        Some(Record::Tombstone { .. }) => Err(RunError::Recorded(
+            "the run's records were pruned: there is nothing left that could be run again".to_owned(),
+        )),
         _ => Err(broken("it does not begin with a start: no agent code ran".to_owned())),
     }
 }
@@ -53,8 +56,10 @@ pub fn first(journal: &Path) -> Result<Start, RunError> {
 ///
 /// # Errors
 /// [`RunError::Recorded`] if it is not here.
-pub fn bundle(start: &Start, objects: &Path) -> Result<Vec<u8>, RunError> {
-    let name = start.settings.get("bundle").and_then(Value::as_str);
+pub fn bundle(start: &Start, journal: &Path, objects: &Path) -> Result<Vec<u8>, RunError> {
+    let reader = Reader::open(journal).map_err(|error| RunError::Journal(error.to_string()))?;
+    let settings = whole_settings(&reader, &start.settings)?;
+    let name = settings.get("bundle").and_then(Value::as_str);
     let name = name.ok_or_else(|| RunError::Recorded("the record names no policy bundle".to_owned()))?;
     read_object(objects, "policy bundle", name, MAX_BUNDLE as u64)
 }
@@ -177,9 +182,16 @@ impl Recorded {
 }
 
 fn settings(reader: &Reader, recorded: &Value) -> Result<Settings, RunError> {
-    let refuse = |why: String| RunError::Recorded(format!("settings of the recorded run: {why}"));
-    let value = reader.whole(recorded.clone()).map_err(|error| refuse(error.to_string()))?;
-    serde_json::from_value(value).map_err(|error| refuse(error.to_string()))
+    serde_json::from_value(whole_settings(reader, recorded)?).map_err(|error| no_settings(&error))
+}
+
+/// The settings, which are in a blob if they are long.
+fn whole_settings(reader: &Reader, recorded: &Value) -> Result<Value, RunError> {
+    reader.whole(recorded.clone()).map_err(|error| no_settings(&error))
+}
+
+fn no_settings(why: &dyn std::fmt::Display) -> RunError {
+    RunError::Recorded(format!("settings of the recorded run: {why}"))
 }
 
 fn read_object(objects: &Path, what: &str, digest: &str, most: u64) -> Result<Vec<u8>, RunError> {

@@ -10,9 +10,10 @@ use nix::fcntl::OFlag;
 use serde_json::Value;
 
 use crate::dir::{BLOBS, PRIVATE, open_dir, open_file};
+use crate::error::{At, ReadError};
 use crate::hash::{hex, is_digest, sha256};
 use crate::reader::Reader;
-use crate::record::Payload;
+use crate::record::{Payload, Record};
 use crate::references::{self, Reference};
 
 /// Bytes of salt before a private text.
@@ -96,6 +97,18 @@ impl Reader {
             }
             None => Ok(value),
         }
+    }
+
+    /// The settings of a start that are in a blob since they are long: what they name is not in the line.
+    pub(crate) fn long_settings(&self, record: &Record, at: At) -> Result<Option<Value>, ReadError> {
+        let Record::Start(start) = record else { return Ok(None) };
+        let Some(named) = references::of_value(&start.settings) else { return Ok(None) };
+        self.whole(start.settings.clone()).map(Some).map_err(|error| ReadError::Blob {
+            at,
+            store: BLOBS,
+            sha256: named.sha256.chars().take(64).collect(),
+            what: error.to_string(),
+        })
     }
 
     fn file(&self, folder: &str, digest: &str, expected: u64) -> Result<Vec<u8>, Unread> {

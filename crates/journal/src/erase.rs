@@ -8,7 +8,7 @@ use crate::dir::{PRIVATE, list, open_dir};
 use crate::disk::{Disk, Kernel};
 use crate::error::JournalError;
 use crate::reader::Reader;
-use crate::references::{Kind, references};
+use crate::references::{Kind, of_env, references};
 use crate::segment::io;
 use crate::writer::lock;
 
@@ -59,8 +59,11 @@ fn named(dir: &OwnedFd, seq: u64) -> Result<Vec<String>, JournalError> {
     let mut reader = Reader::from_dir(copy).map_err(JournalError::Damaged)?;
     while let Some(line) = reader.read().map_err(JournalError::Damaged)? {
         if line.entry.seq == seq {
-            let private = references(&line.entry.record).filter(|named| named.kind == Kind::Private);
+            let (record, at) = (line.entry.record, line.at);
+            let settings = reader.long_settings(&record, at).map_err(JournalError::Damaged)?;
+            let private = references(&record).chain(settings.iter().flat_map(of_env));
             return Ok(private
+                .filter(|named| named.kind == Kind::Private)
                 .map(|named| named.sha256.to_owned())
                 .filter(|name| crate::hash::is_digest(name))
                 .collect());

@@ -35,13 +35,18 @@ pub(crate) fn references(record: &Record) -> impl Iterator<Item = Reference<'_>>
         }
         Record::Syscall(_) | Record::Log { .. } | Record::Tombstone { .. } => [None, None],
     };
-    let env = match record {
-        Record::Start(start) => start.settings.get("env").and_then(Value::as_array),
+    let settings = match record {
+        Record::Start(start) => Some(&start.settings),
         _ => None,
     };
+    two.into_iter().flatten().chain(settings.into_iter().flat_map(of_env))
+}
+
+/// The private values of an environment, in settings that stand in the record or, if they are long, in its blob.
+pub(crate) fn of_env(settings: &Value) -> impl Iterator<Item = Reference<'_>> {
+    let env = settings.get("env").and_then(Value::as_array);
     // Pairs of a name and a value.
-    let of_env = env.into_iter().flatten().filter_map(|pair| private(alone(pair.get(1)?, "private")?));
-    two.into_iter().flatten().chain(of_env)
+    env.into_iter().flatten().filter_map(|pair| private(alone(pair.get(1)?, "private")?))
 }
 
 fn of_payload(payload: &Payload) -> Option<Reference<'_>> {

@@ -15,7 +15,7 @@ use crate::error::{At, ReadError};
 use crate::hash::{hex, is_digest};
 use crate::reader::{Line, Reader};
 use crate::record::Record;
-use crate::references::{Kind, Reference, references};
+use crate::references::{Kind, Reference, of_env, references};
 
 /// Files that are remembered as checked; more than these may be hashed more than once.
 const REMEMBERED: usize = 65_536;
@@ -77,7 +77,12 @@ fn run(path: &Path, seen: Option<(u64, &str)>, mut each: impl FnMut(&Line<'_>)) 
         for reference in references(&line.entry.record) {
             beside.check(line.at, reference)?;
         }
-        tombstones += u64::from(matches!(line.entry.record, Record::Tombstone { .. }));
+        let (record, at) = (line.entry.record, line.at);
+        let settings = reader.long_settings(&record, at)?;
+        for reference in settings.iter().flat_map(of_env) {
+            beside.check(at, reference)?;
+        }
+        tombstones += u64::from(matches!(record, Record::Tombstone { .. }));
     }
     let (records, head) = reader.head();
     if records == 0 {

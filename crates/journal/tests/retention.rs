@@ -102,6 +102,32 @@ fn a_private_value_is_nowhere_in_the_record_and_may_be_erased() {
 }
 
 #[test]
+fn an_environment_in_a_blob_is_checked_and_erased_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(open_dir(dir.path())).unwrap();
+    let env: Vec<_> = (0..100_u8)
+        .map(|n| json!([format!("TOKEN_{n}"), writer.private(json!("hunter2"), [n; 32]).unwrap()]))
+        .collect();
+    let mut first = start();
+    if let Record::Start(start) = &mut first {
+        start.settings = json!({"env": env});
+    }
+    writer.append(first).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    assert!(text(dir.path()).contains("\"settings\":{\"blob\":"));
+    let verified = verify(dir.path()).unwrap();
+    assert_eq!((verified.blobs, verified.private, verified.erased), (1, 100, 0));
+    let path = fs::read_dir(dir.path().join("private")).unwrap().next().unwrap().unwrap().path();
+    let good = fs::read(&path).unwrap();
+    fs::write(&path, b"changed").unwrap();
+    assert!(matches!(verify(dir.path()), Err(ReadError::Blob { store: "private", .. })));
+    fs::write(&path, good).unwrap();
+    assert_eq!(erase(open_dir(dir.path()), Some(1)).unwrap(), 100);
+    assert_eq!((verify(dir.path()).unwrap().erased, files(dir.path(), "private")), (100, 0));
+}
+
+#[test]
 fn a_changed_private_value_is_found() {
     let (dir, ..) = run();
     let path = fs::read_dir(dir.path().join("private")).unwrap().next().unwrap().unwrap().path();

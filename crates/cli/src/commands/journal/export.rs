@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use stockade_journal::tiles::{CHECKPOINT, Folder, HostLog, ORIGIN, epoch_file};
 use stockade_journal::{Reader, Record, Start};
 
@@ -79,7 +80,7 @@ fn collect(state: &Path, run: &str, dir: &Path, private: bool) -> Result<Collect
         }
     }
     match start(dir) {
-        Some(start) => objects(state, &start, &mut files, &mut absent),
+        Some((start, settings)) => objects(state, &start, &settings, &mut files, &mut absent),
         None => absent.push("component and policy: the journal's start cannot be read".to_owned()),
     }
     Ok((files, absent))
@@ -119,8 +120,14 @@ fn prove(
 }
 
 /// The component and the policy that the journal's start names.
-fn objects(state: &Path, start: &Start, files: &mut Vec<(String, PathBuf)>, absent: &mut Vec<String>) {
-    let bundle = start.settings.get("bundle").and_then(serde_json::Value::as_str);
+fn objects(
+    state: &Path,
+    start: &Start,
+    settings: &Value,
+    files: &mut Vec<(String, PathBuf)>,
+    absent: &mut Vec<String>,
+) {
+    let bundle = settings.get("bundle").and_then(Value::as_str);
     let component = if start.kind == "wasm" { "the component" } else { "the program" };
     for (digest, what) in [(Some(start.component_digest.as_str()), component), (bundle, "the policy bundle")] {
         let named = digest.filter(|digest| digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()));
@@ -136,9 +143,14 @@ fn objects(state: &Path, start: &Start, files: &mut Vec<(String, PathBuf)>, abse
     }
 }
 
-fn start(dir: &Path) -> Option<Box<Start>> {
-    match Reader::open(dir).ok()?.read().ok()??.entry.record {
-        Record::Start(start) => Some(start),
+/// The start, and its settings, which are in a blob if they are long.
+fn start(dir: &Path) -> Option<(Box<Start>, Value)> {
+    let mut reader = Reader::open(dir).ok()?;
+    match reader.read().ok()??.entry.record {
+        Record::Start(start) => {
+            let settings = reader.whole(start.settings.clone()).ok()?;
+            Some((start, settings))
+        }
         _ => None,
     }
 }

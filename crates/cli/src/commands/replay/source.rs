@@ -46,6 +46,6 @@ impl Source {
 
     /// The policy bundle that decided, for a run of any kind.
     pub(super) fn bundle(&self) -> Result<Vec<u8>, Failure> {
-        Ok(recorded::bundle(&self.start, &self.objects)?)
+        Ok(recorded::bundle(&self.start, &self.journal, &self.objects)?)
     }
 }
