@@ -31,6 +31,9 @@ pub struct Launched {
     pub task: Vec<String>,
     /// The policy's file.
     pub policy: PathBuf,
+    /// As it was named, which may have been from a folder: so it is in the origins of its rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_named: Option<PathBuf>,
     /// SHA-256 of its resolved form, hex.
     pub policy_digest: String,
     /// Name of the policy bundle.
@@ -56,7 +59,11 @@ impl Launched {
     pub fn read(folder: &Path) -> Result<Self, RunError> {
         let path = folder.join(FILE);
         let refuse = |why: String| RunError::Recorded(format!("{}: {why}", path.display()));
-        let size = std::fs::metadata(&path).map_err(|error| refuse(error.to_string()))?.len();
+        let found = std::fs::symlink_metadata(&path).map_err(|error| refuse(error.to_string()))?;
+        let size = found.len();
+        if !found.is_file() {
+            return Err(refuse("no regular file".to_owned()));
+        }
         if size > LONGEST {
             return Err(refuse(format!("{size} bytes, at most {LONGEST} are read")));
         }

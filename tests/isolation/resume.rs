@@ -142,3 +142,20 @@ fn a_run_goes_on_by_its_private_values_and_not_without_them() {
         }
     }
 }
+
+#[test]
+fn a_policy_that_was_named_from_a_folder_is_the_same_when_it_goes_on() {
+    let Some(rig) = Rig::new("a_policy_that_was_named_from_a_folder_is_the_same_when_it_goes_on", &[]) else { return };
+    let policy = rig.wasm_policy(MAY);
+    let named = policy.strip_prefix(rig.path("")).unwrap();
+    let component = rig.component("counter", &counter(ROUNDS));
+    let mut running = rig.begin(rig.command(named).arg(&component));
+    assert!(kill_at(&rig, &mut running, Victim::Stockade, 20));
+    running.end();
+    reap_all("a kill");
+    let mut resume = rig.resume();
+    resume.current_dir("/");
+    rig.end(&mut resume).expect("the resumption", 0, &["finished"]);
+    check(&rig, &records_of(&rig.newest()), "a resumption");
+    rig.clean("a resumption");
+}

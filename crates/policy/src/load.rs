@@ -72,12 +72,15 @@ pub struct Options {
     pub tests: bool,
     /// Whether its seal must hold, if it has one.
     pub seal: bool,
+    /// The name it has in messages and in the origins of its rules; its path, if there is none. A run that goes on has to
+    /// get the bundle that it had, in whatever folder the operator is now.
+    pub name: Option<String>,
 }
 
 impl Default for Options {
     /// As a run loads it, but for the ceiling.
     fn default() -> Self {
-        Self { ceiling: None, trust: Trust::Enforce, tests: true, seal: true }
+        Self { ceiling: None, trust: Trust::Enforce, tests: true, seal: true, name: None }
     }
 }
 
@@ -94,7 +97,10 @@ pub fn load(path: &Path) -> Result<Policy, Diagnostics> {
 /// # Errors
 /// As [`load`].
 pub fn load_with(path: &Path, options: &Options) -> Result<Policy, Diagnostics> {
-    let opened = source::read(path, options.trust)?;
+    let mut opened = source::read(path, options.trust)?;
+    if let Some(name) = &options.name {
+        opened.source.name.clone_from(name);
+    }
     let remarks = opened.remarks;
     let (mut policy, _) = build(opened.source, Some(&opened.folder), options, None)?;
     policy.remarks.extend(remarks);

@@ -250,6 +250,7 @@ fn write_down(scene: &Scene, agent: &Prepared) -> Result<(), RunError> {
         program_digest: digest.clone(),
         task: task.clone(),
         policy: std::path::absolute(policy).unwrap_or_else(|_| policy.clone()),
+        policy_named: Some(policy.clone()),
         policy_digest: request.policy.digest.clone(),
         bundle: scene.bundle_name.clone(),
         workspace: scene.workspace.as_ref().map(|workspace| workspace.name.clone()),

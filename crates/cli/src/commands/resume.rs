@@ -35,7 +35,7 @@ pub fn resume(args: &Resume) -> Result<u8, Failure> {
     let recorded = Recorded::open(&dir, &objects::folder(state))?;
     recorded.unfinished()?;
     let launched = Launched::read(&state.join("runs").join(&run_id))?;
-    let policy = load(&launched.policy)?;
+    let policy = load(&launched.policy, launched.policy_named.as_deref())?;
     let request = Request {
         policy,
         policy_file: launched.policy,

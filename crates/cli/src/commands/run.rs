@@ -23,7 +23,7 @@ const PROGRAM_REFUSED: u8 = 11;
 /// If the run could not be had.
 pub fn run(args: Run) -> Result<u8, Failure> {
     let filters = filters(args.raw_output)?;
-    let policy = load(&args.policy)?;
+    let policy = load(&args.policy, None)?;
     let (component, state) = (args.component.clone(), args.state.clone());
     let agent = match args.component {
         Some(component) => Agent::Wasm { component, task: args.rest },
@@ -50,9 +50,11 @@ pub fn run(args: Run) -> Result<u8, Failure> {
 }
 
 /// Loads the policy beneath this host's ceiling, and says what the ceiling takes from it.
-pub(super) fn load(path: &Path) -> Result<Policy, Failure> {
+/// `name` is what its rules say it is called.
+pub(super) fn load(path: &Path, name: Option<&Path>) -> Result<Policy, Failure> {
     let ceiling = Ceiling::of_host().map_err(|found| refused(&found))?;
-    let options = Options { ceiling, trust: Trust::Enforce, ..Options::default() };
+    let name = name.map(|name| name.display().to_string());
+    let options = Options { ceiling, trust: Trust::Enforce, name, ..Options::default() };
     let policy = load_with(path, &options).map_err(|found| refused(&found))?;
     for rule in &policy.narrowed {
         let left = if rule.left.is_empty() { "nothing" } else { &rule.left };
