@@ -102,9 +102,15 @@ impl Mediator {
 
     fn recall(&mut self, act: Act<'_>) -> Result<Recalled, ShimError> {
         let Some(script) = &mut self.script else { return Ok(Recalled::Live) };
+        let bundle = self.decider.bundle();
         let found = script.peek().map(|step| match step {
             Step::End { .. } => None,
-            step => Some(differs(step, act)),
+            step => Some(differs(step, act).map(|divergence| {
+                // It goes into the record, in the open: nothing that the policy keeps out of it.
+                let recorded = matches!(step, Step::Call(asked) if bundle.is_private(&asked.call.tool));
+                let now = matches!(act, Act::Call { tool, .. } if bundle.is_private(tool));
+                if recorded || now { of_private(&divergence) } else { told(&divergence) }
+            })),
         });
         match found {
             Ok(None) => {
@@ -112,7 +118,7 @@ impl Mediator {
                 Ok(Recalled::Live)
             }
             Ok(Some(None)) => Ok(Recalled::Same),
-            Ok(Some(Some(divergence))) => self.stray(&told(&divergence)).map(|()| Recalled::Ended),
+            Ok(Some(Some(why))) => self.stray(&why).map(|()| Recalled::Ended),
             Err(error) => self.stray(&error.to_string()).map(|()| Recalled::Ended),
         }
     }
@@ -154,6 +160,12 @@ fn told(divergence: &Divergence) -> String {
     let Divergence { seq, what, recorded, now } = divergence;
     let both: Value = json!({ "recorded": recorded, "now": now });
     format!("the agent does not do what it did at record {seq} ({what}): {both}")
+}
+
+/// [`told`], where either side's arguments are private.
+fn of_private(divergence: &Divergence) -> String {
+    let Divergence { seq, what, .. } = divergence;
+    format!("the agent does not do what it did at record {seq} ({what}): what that is, the policy keeps private")
 }
 
 /// For a failed dup(2).
