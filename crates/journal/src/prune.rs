@@ -149,6 +149,17 @@ struct Anew<'a> {
     file: OwnedFd,
     number: u32,
     buffer: Vec<u8>,
+    /// It has the segment's name, or may have.
+    named: bool,
+}
+
+impl Drop for Anew<'_> {
+    /// What failed leaves nothing: a disk that is full needs the room.
+    fn drop(&mut self) {
+        if !self.named {
+            let _the_first_error_counts = self.disk.unlink(self.dir.as_fd(), &beside(self.number));
+        }
+    }
 }
 
 impl<'a> Anew<'a> {
@@ -160,7 +171,7 @@ impl<'a> Anew<'a> {
             Err(errno) => return Err(io("unlinkat", &name)(errno)),
         }
         let file = disk.create(dir.as_fd(), &name).map_err(io("openat", &name))?;
-        Ok(Self { disk, dir, file, number, buffer: Vec::new() })
+        Ok(Self { disk, dir, file, number, buffer: Vec::new(), named: false })
     }
 
     fn write(&mut self, line: &[u8]) -> Result<(), JournalError> {
@@ -191,6 +202,7 @@ impl<'a> Anew<'a> {
         self.flush()?;
         let (from, to) = (beside(self.number), segment_name(self.number));
         self.disk.sync(self.file.as_fd()).map_err(io("fsync", &from))?;
+        self.named = true;
         self.disk.rename(self.dir.as_fd(), &from, &to, true).map_err(io("renameat2", &to))
     }
 }
