@@ -9,6 +9,7 @@ pub mod exit;
 pub mod failure;
 pub mod moment;
 pub mod output;
+mod regular;
 pub mod runs;
 pub mod say;
 pub mod screen;

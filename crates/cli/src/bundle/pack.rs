@@ -1,11 +1,8 @@
 //! Making a bundle.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::libc;
 use sha2::{Digest, Sha256};
 use stockade_journal::hex;
 
@@ -65,7 +62,7 @@ fn zeros(to: &mut impl Write, count: u64) -> io::Result<()> {
 /// Copies at most `most` bytes of a regular file, and gives their number and digest.
 fn copy(path: &Path, most: u64, to: &mut impl Write) -> Result<(u64, String), BundleError> {
     let failed = |error| BundleError::Io { file: path.display().to_string(), error };
-    let mut file = open(path).map_err(failed)?.take(most);
+    let mut file = crate::regular::open(path).map_err(failed)?.take(most);
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     let mut size = 0;
@@ -77,14 +74,5 @@ fn copy(path: &Path, most: u64, to: &mut impl Write) -> Result<(u64, String), Bu
         hash.update(bytes);
         to.write_all(bytes).map_err(failed)?;
         size += read as u64;
-    }
-}
-
-/// No link, and nothing that would block.
-fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
-    match fs::File::metadata(&file)?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
     }
 }

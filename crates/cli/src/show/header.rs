@@ -33,6 +33,12 @@ pub(super) fn header(page: &mut Page<'_>, entry: &Entry, start: &Start) -> io::R
     enforcement(page, &start.enforcement)
 }
 
+/// A journal whose start was pruned.
+pub(super) fn pruned(page: &mut Page<'_>) -> io::Result<()> {
+    page.bold("RUN").to(VALUES).put(Tone::Odd, "pruned").text(": its start is no longer kept").end()?;
+    page.blank()
+}
+
 /// A journal of an agent that never ran.
 pub(super) fn without_start(page: &mut Page<'_>) -> io::Result<()> {
     page.bold("RUN").to(VALUES).put(Tone::Bad, "no start record").text(": the agent was never started").end()?;

@@ -113,6 +113,7 @@ pub fn render(
             None => {
                 match &entry.record {
                     Record::Start(start) => header(&mut page, &entry, start)?,
+                    Record::Tombstone { .. } => header::pruned(&mut page)?,
                     _ => header::without_start(&mut page)?,
                 }
                 trajectory.insert(Trajectory::begin(&mut page, &entry)?)

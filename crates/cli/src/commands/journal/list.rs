@@ -1,6 +1,5 @@
 //! `stockade journal list`.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -38,8 +37,8 @@ pub(super) fn list(state: &Path, json: bool) -> Result<u8, Failure> {
         writeln!(
             out,
             "{:<30} {time:<20} {:<6} {:<16} {:<16} {}",
-            l.run,
-            l.kind,
+            plain(&l.run),
+            plain(&l.kind),
             plain(&l.agent),
             plain(&l.policy),
             plain(&l.end)
@@ -50,7 +49,7 @@ pub(super) fn list(state: &Path, json: bool) -> Result<u8, Failure> {
 
 fn signed(file: &Path) -> Option<u64> {
     let mut bytes = Vec::new();
-    File::open(file).ok()?.take(MAX_NOTE as u64 + 1).read_to_end(&mut bytes).ok()?;
+    crate::regular::open(file).ok()?.take(MAX_NOTE as u64 + 1).read_to_end(&mut bytes).ok()?;
     Some(Checkpoint::parse(Note::parse(&bytes).ok()?.text()).ok()?.size)
 }
 
@@ -83,6 +82,7 @@ fn describe(state: &Path, run: &str) -> Listed {
                     listed.end = detail.get("reason").and_then(|r| r.as_str()).unwrap_or("?").to_owned();
                 }
                 Record::Lifecycle { event, .. } if event == "reclaimed" => "reclaimed".clone_into(&mut listed.end),
+                Record::Tombstone { .. } => "pruned".clone_into(&mut listed.end),
                 _ => {}
             },
             Err(error) => {
