@@ -85,7 +85,7 @@ pub struct Erase {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Each run says in its first record what its policy had in [journal]: after `compact`, allowed calls, results, logs and \
-private values go, and the start, refusals and the lifecycle stay; after `keep` everything goes. What goes leaves a \
+private values go, and the start, refusals and the lifecycle stay; after `keep` everything goes, and launch.json. What goes leaves a \
 tombstone with its leaf hash, so that the journal still verifies against every head that was ever signed of it. The \
 time counts from a run's last record. Runs that have not ended are left alone. Run it from a timer.
 

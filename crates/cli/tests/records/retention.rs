@@ -127,3 +127,50 @@ fn a_settings_blob_still_says_how_long() {
         errors(&output)
     );
 }
+
+#[test]
+fn what_an_interrupted_prune_left_goes_with_the_next() {
+    let place = Place::new();
+    end(run(&place, "r-1", json!({"keep_ms": 0})));
+    let launch = place.path().join("runs/r-1/launch.json");
+    std::fs::write(&launch, "{\"task\":[\"look\"]}\n").unwrap();
+    let private = place.journal("r-1").join("private");
+    let value = std::fs::read_dir(&private).unwrap().next().unwrap().unwrap().path();
+    let bytes = std::fs::read(&value).unwrap();
+    let output = place.stockade(&["journal", "prune"]);
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    assert!(!launch.exists(), "the task stands there, too");
+    // A machine that stopped after the segments had been renamed.
+    std::fs::write(&value, bytes).unwrap();
+    std::fs::write(&launch, "{}\n").unwrap();
+    let output = place.stockade(&["journal", "prune"]);
+    let said = "run r-1: all: pruned: 0 record(s), 0 blob(s), 1 private value(s)\n";
+    assert_eq!((output.status.code(), text(&output)), (Some(0), said.to_owned()), "{}", errors(&output));
+    assert!(!value.exists() && !launch.exists());
+    assert_eq!(text(&place.stockade(&["journal", "prune"])), "");
+    // Such a run is told of as what it is.
+    let shown = text(&place.stockade(&["journal", "show", "r-1"]));
+    assert!(shown.starts_with("RUN        pruned: its start is no longer kept\n"), "{shown}");
+    assert!(!shown.contains("never") && !shown.contains('?'), "{shown}");
+    assert!(text(&place.stockade(&["journal", "list"])).contains(" pruned\n"));
+    let output = place.stockade(&["replay", "r-1"]);
+    assert_eq!(output.status.code(), Some(26), "{}", errors(&output));
+    assert!(errors(&output).contains("pruned"), "{}", errors(&output));
+}
+
+#[test]
+fn names_and_files_of_somebody_else_do_no_harm() {
+    use std::os::unix::fs::DirBuilderExt;
+    let place = Place::new();
+    end(run(&place, "r-1", json!({})));
+    let odd = place.path().join("runs").join("r-\u{1b}[31m\u{9b}\u{202e}");
+    std::fs::DirBuilder::new().mode(0o700).create(odd).unwrap();
+    let fifo = place.path().join("runs/r-1/checkpoint");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    let listed = text(&place.stockade(&["journal", "list"]));
+    assert!(!listed.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{listed:?}");
+    let output = place.stockade(&["journal", "verify", "r-1"]);
+    assert_eq!(output.status.code(), Some(15));
+    assert!(errors(&output).contains("checkpoint: not a regular file"), "{}", errors(&output));
+}

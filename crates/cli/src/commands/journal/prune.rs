@@ -1,11 +1,13 @@
 //! `stockade journal prune`.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use stockade_journal::{Extent, JournalError, Payload, Pruned, Reader, Record, newest_time, prune as carry_out};
+use stockade_supervisor::launched;
 
 use crate::args::journal::Prune;
 use crate::failure::Failure;
@@ -42,7 +44,9 @@ fn of_run(path: &Path, now: u64, dry: bool) -> Result<Option<(Extent, Pruned)>, 
     };
     let settings = match reader.read().map_err(|error| error.to_string())?.map(|line| line.entry.record) {
         Some(Record::Start(start)) => start.settings,
-        // It never ran, or there is nothing more to take.
+        // Only who takes all takes the start, and first: a crash may have left the rest.
+        Some(Record::Tombstone { .. }) => return taken(path, Extent::All, dry),
+        // It never ran.
         _ => return Ok(None),
     };
     let settings = match serde_json::from_value::<Payload>(settings.clone()) {
@@ -52,13 +56,33 @@ fn of_run(path: &Path, now: u64, dry: bool) -> Result<Option<(Extent, Pruned)>, 
     };
     let Some(ended) = newest_time(path).and_then(|micros| u64::try_from(micros / 1000).ok()) else { return Ok(None) };
     let Some(extent) = due(&settings, now.saturating_sub(ended)) else { return Ok(None) };
+    taken(path, extent, dry)
+}
+
+/// Takes it.
+fn taken(path: &Path, extent: Extent, dry: bool) -> Result<Option<(Extent, Pruned)>, String> {
     let dir = File::open(path).map_err(|error| error.to_string())?;
     match carry_out(dir.into(), extent, dry) {
-        Ok(pruned) if pruned == Pruned::default() => Ok(None),
-        Ok(pruned) => Ok(Some((extent, pruned))),
+        Ok(pruned) => {
+            if extent == Extent::All && !dry {
+                forget_launch(path)?;
+            }
+            Ok(Some((extent, pruned)).filter(|_| pruned != Pruned::default()))
+        }
         // It lives, or will be taken up.
         Err(JournalError::Locked | JournalError::NotEnded) => Ok(None),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Removes `launch.json`, beside the journal: it has the task and the paths that the start had.
+fn forget_launch(journal: &Path) -> Result<(), String> {
+    let file = journal.with_file_name(launched::FILE);
+    let failed = |error: std::io::Error| format!("{}: {error}", file.display());
+    match fs::remove_file(&file) {
+        Ok(()) => file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all()).map_err(failed),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed(error)),
     }
 }
 
