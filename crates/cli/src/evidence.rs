@@ -36,6 +36,8 @@ pub struct Found {
     pub signed: Option<Signed>,
     /// What the host's log says of the run, which agrees with the journal too.
     pub heads: Heads,
+    /// Whether a key was asked about, which then signed the head, the host's log or both.
+    pub authenticated: bool,
 }
 
 /// A head that agrees with the journal.
@@ -209,7 +211,7 @@ impl Evidence {
         expected.sort_unstable();
         expected.dedup();
         let (verified, root) = self.against(&expected)?;
-        Ok(Found { verified, root, signed, heads })
+        Ok(Found { verified, root, signed, heads, authenticated: key.is_some() })
     }
 
     /// Reads the journal once, and holds its tree against the heads, which are in the order of their sizes.
@@ -312,6 +314,6 @@ fn read(file: &Path) -> Result<Vec<u8>, EvidenceError> {
     let mut bytes = Vec::new();
     // One byte more than there may be, so that a longer one is seen to be too long.
     let most = MAX_NOTE as u64 + 1;
-    std::fs::File::open(file).map_err(failed)?.take(most).read_to_end(&mut bytes).map_err(failed)?;
+    crate::regular::open(file).map_err(failed)?.take(most).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }

@@ -144,10 +144,17 @@ impl Proof {
         let Some(index) = newest else { return Ok(None) };
         let leaf = String::from_utf8_lossy(&log.leaf(index, head.size).map_err(host)?).into_owned();
         let inclusion = log.prove_inclusion(index, head.size).map_err(host)?;
+        // From tiles that the entries say nothing of: what is not true is found here, and not by who gets the bundle.
+        let wrong = |why: String| host(LogError::Damaged { file: "tile".to_owned(), why });
+        verify_inclusion(&leaf_hash(leaf.as_bytes()), index, head.size, &head.root, &inclusion)
+            .map_err(|error| wrong(format!("no proof of this run's head: {error}")))?;
         let mut epochs = Vec::new();
         for number in 1.. {
             let Some(note) = log.folder().read(&epoch_file(number), MAX_NOTE).map_err(host)? else { break };
-            let consistency = log.prove_consistency(parse(&note)?.size, head.size).map_err(host)?;
+            let last = parse(&note)?;
+            let consistency = log.prove_consistency(last.size, head.size).map_err(host)?;
+            verify_consistency(last.size, &last.root, head.size, &head.root, &consistency)
+                .map_err(|error| wrong(format!("no proof of the last head of epoch {number}: {error}")))?;
             epochs.push(Extends { epoch: number, consistency });
         }
         Ok(Some((Self { index, leaf, inclusion, epochs }, note)))

@@ -323,3 +323,20 @@ fn the_hosts_log_shows_what_was_cut_or_rewritten_and_signed_anew() {
     assert!(text(&output).contains("logged: 1 head(s) of this run in the host's log of 4"), "{}", text(&output));
     refused(&verify(&place, bundle.to_str().unwrap(), &key(2)), "checkpoint");
 }
+
+#[test]
+fn a_bundle_that_is_not_there_is_no_broken_one() {
+    let place = Place::new();
+    let path = place.path().join("gone.tar").display().to_string();
+    let folder = format!("{}/", place.path().display());
+    for (named, words) in [(path.as_str(), "no such bundle"), (folder.as_str(), "a folder, and no bundle")] {
+        let output = place.stockade(&["journal", "verify", named]);
+        assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+        assert!(errors(&output).contains(words), "{}", errors(&output));
+    }
+    fs::write(&path, "no bundle").unwrap();
+    let output = place.stockade(&["journal", "verify", &path, "--json"]);
+    let told: Value = serde_json::from_str(&text(&output)).unwrap();
+    assert_eq!((output.status.code(), &told["ok"], &told["run"]), (Some(15), &json!(false), &Value::Null), "{told}");
+    assert!(told["error"].as_str().unwrap().contains("not a bundle, at byte 0"), "{told}");
+}

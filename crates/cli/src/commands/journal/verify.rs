@@ -24,11 +24,7 @@ pub(super) fn verify(args: &Verify) -> Result<u8, Failure> {
     let key = args.key.as_deref().map(key).transpose()?;
     let Some(run) = &args.run else { return all::verify(&args.state.state, key.as_ref(), args.json) };
     let bundle = match bundle::named(run) {
-        Err(failure) if args.json && failure.code == BROKEN => {
-            // Not even its run is known.
-            writeln!(io::stdout().lock(), "{}", json!({"ok": false, "run": null, "error": failure.message}))?;
-            return Ok(BROKEN);
-        }
+        Err(failure) if args.json && failure.code == BROKEN => return not_whole(None, &failure.message),
         other => other?,
     };
     let evidence = match &bundle {
@@ -42,13 +38,16 @@ pub(super) fn verify(args: &Verify) -> Result<u8, Failure> {
     };
     match evidence.check(key.as_ref()) {
         Ok(found) if args.json => report(&evidence, &found),
-        Ok(found) => told(&found, bundle.as_ref(), key.is_some()),
-        Err(error) if args.json => {
-            writeln!(io::stdout().lock(), "{}", json!({"ok": false, "run": evidence.run, "error": error.to_string()}))?;
-            Ok(BROKEN)
-        }
+        Ok(found) => told(&found, bundle.as_ref()),
+        Err(error) if args.json => not_whole(Some(&evidence.run), &error.to_string()),
         Err(error) => Err(Failure { code: BROKEN, message: plain(&error.to_string()) }),
     }
+}
+
+/// Of a bundle that cannot be unpacked nobody knows the run.
+fn not_whole(run: Option<&str>, error: &str) -> Result<u8, Failure> {
+    writeln!(io::stdout().lock(), "{}", json!({"ok": false, "run": run, "error": error}))?;
+    Ok(BROKEN)
 }
 
 /// Where a run's evidence is in a state folder.
@@ -115,7 +114,7 @@ fn report(evidence: &Evidence, found: &Found) -> Result<u8, Failure> {
         "signed": signed,
         "after_signed": after,
         "host_log": found.heads.logged.then(|| json!({"heads": found.heads.sizes.len(), "leaves": found.heads.leaves})),
-        "authenticated": found.signed.as_ref().is_some_and(|signed| signed.by.is_some()),
+        "authenticated": found.authenticated,
     });
     writeln!(io::stdout().lock(), "{report}")?;
     Ok(0)
@@ -154,12 +153,15 @@ fn told(found: &Found, bundle: Option<&Unpacked>, keyed: bool) -> Result<u8, Fai
         None | Some(0) => {}
         Some(more) => writeln!(out, "{more} record(s) after the last signed head: nobody vouches for them")?,
     }
-    if let (true, None, Some(size)) = (keyed, &found.signed, vouched(found)) {
+    if found.authenticated && !found.heads.logged {
+        writeln!(out, "no proof from the host's log is here: whether a later head was signed is not known")?;
+    }
+    if let (true, None, Some(size)) = (found.authenticated, &found.signed, vouched(found)) {
         writeln!(
             out,
             "the run's own signed head is gone; the host's log, signed by the key, vouches for {size} records"
         )?;
-    } else if found.signed.as_ref().is_none_or(|signed| signed.by.is_none()) {
+    } else if !found.authenticated {
         writeln!(out, "nothing was authenticated: that takes the host's key (--key)")?;
     }
     for absent in bundle.map(|bundle| bundle.manifest.absent.as_slice()).unwrap_or_default() {
