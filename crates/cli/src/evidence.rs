@@ -211,7 +211,7 @@ impl Evidence {
         expected.sort_unstable();
         expected.dedup();
         let (verified, root) = self.against(&expected)?;
-        Ok(Found { verified, root, signed, heads, authenticated: key.is_some() })
+        Ok(Found { verified, root, signed, heads, authenticated: keyed })
     }
 
     /// Reads the journal once, and holds its tree against the heads, which are in the order of their sizes.

@@ -5,6 +5,7 @@
 //! long names, names outside and whatever else a tar file can hold are refused without being looked at. What is in it
 //! proves nothing by itself; the signed checkpoint does.
 
+mod ended;
 mod manifest;
 mod pack;
 mod unpack;
@@ -15,7 +16,7 @@ use std::path::Path;
 
 pub use manifest::{FORMAT, Item, MANIFEST, Manifest};
 pub use pack::pack;
-pub use unpack::{Unpacked, unpack};
+pub use unpack::{Signals, Unpacked, unpack};
 
 use crate::failure::Failure;
 use crate::runs::BROKEN;
@@ -25,7 +26,7 @@ use crate::screen::plain;
 ///
 /// # Errors
 /// If there is no such file, or it is no bundle, or not whole.
-pub fn named(named: &str) -> Result<Option<Unpacked>, Failure> {
+pub fn named(named: &str, signals: Signals) -> Result<Option<Unpacked>, Failure> {
     if !named.contains(['.', '/']) {
         return Ok(None);
     }
@@ -42,7 +43,7 @@ pub fn named(named: &str) -> Result<Option<Unpacked>, Failure> {
         }
         _ => {}
     }
-    unpack(Path::new(named), None).map(Some).map_err(|error| match error {
+    unpack(Path::new(named), None, signals).map(Some).map_err(|error| match error {
         BundleError::Io { file, error } => Failure { code: 1, message: plain(&format!("{file}: {error}")) },
         error => Failure { code: BROKEN, message: plain(&format!("{named}: {error}")) },
     })

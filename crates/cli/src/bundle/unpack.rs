@@ -10,7 +10,7 @@ use stockade_journal::hex;
 use tempfile::TempDir;
 
 use super::manifest::{LONGEST, MANIFEST, Manifest};
-use super::{BLOCK, BundleError, Item, header, padding};
+use super::{BLOCK, BundleError, Item, ended, header, padding};
 
 /// A bundle's files in a folder of their own, which only its owner may read and which is gone with this value.
 #[derive(Debug)]
@@ -34,20 +34,35 @@ impl Unpacked {
     }
 }
 
+/// What a signal that ends the program does to the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signals {
+    /// It removes them first.
+    Remove,
+    /// Whoever asked takes signals by itself, and drops what it has.
+    AreTaken,
+}
+
 /// Unpacks a bundle beneath `place` (the system's folder for temporary files if it is `None`), in the memory of its
 /// manifest and as much of the disk as the bundle itself takes.
 ///
 /// # Errors
 /// [`BundleError`]; nothing is left then.
-pub fn unpack(bundle: &Path, place: Option<&Path>) -> Result<Unpacked, BundleError> {
+pub fn unpack(bundle: &Path, place: Option<&Path>, signals: Signals) -> Result<Unpacked, BundleError> {
     let failed = |error| BundleError::Io { file: bundle.display().to_string(), error };
     let mut tar = Tar { file: BufReader::with_capacity(1 << 20, File::open(bundle).map_err(failed)?), at: 0 };
     let manifest = tar.manifest()?;
+    let folder = |error| BundleError::Io { file: "a folder for the bundle's files".to_owned(), error };
+    let ends = (signals == Signals::Remove).then(ended::hold).transpose().map_err(folder)?;
     let dir = tempfile::Builder::new()
         .prefix("stockade-bundle-")
-        .tempdir_in(place.map_or_else(std::env::temp_dir, Path::to_owned));
-    let dir = dir.map_err(|error| BundleError::Io { file: "a folder for the bundle's files".to_owned(), error })?;
+        .tempdir_in(place.map_or_else(std::env::temp_dir, Path::to_owned))
+        .map_err(folder)?;
+    if let Some(ends) = ends {
+        ended::remove_when_ended(ends, dir.path()).map_err(folder)?;
+    }
     for item in &manifest.files {
+        let _making = ended::making();
         tar.header(&item.name, item.size)?;
         let path = dir.path().join(&item.name);
         let io = |error| BundleError::Io { file: path.display().to_string(), error };

@@ -198,15 +198,17 @@ fn no_changed_bundle_passes() {
     let vkey: stockade_journal::note::VerifierKey = key(1).verifier().clone();
     let passes = |bytes: &[u8]| {
         fs::write(&changed, bytes).unwrap();
-        stockade_cli::bundle::unpack(&changed, Some(place.path())).is_ok_and(|unpacked| {
-            let evidence = stockade_cli::evidence::Evidence {
-                run: unpacked.manifest.run.clone(),
-                journal: unpacked.path().join("journal"),
-                checkpoint: unpacked.file("checkpoint"),
-                host: unpacked.path().join("notary"),
-            };
-            evidence.check(Some(&vkey)).is_ok()
-        })
+        stockade_cli::bundle::unpack(&changed, Some(place.path()), stockade_cli::bundle::Signals::AreTaken).is_ok_and(
+            |unpacked| {
+                let evidence = stockade_cli::evidence::Evidence {
+                    run: unpacked.manifest.run.clone(),
+                    journal: unpacked.path().join("journal"),
+                    checkpoint: unpacked.file("checkpoint"),
+                    host: unpacked.path().join("notary"),
+                };
+                evidence.check(Some(&vkey)).is_ok()
+            },
+        )
     };
     assert!(passes(&whole));
     for at in (0..whole.len()).step_by(97).chain(0..2048) {
@@ -249,7 +251,9 @@ fn names_that_lead_outside_and_other_kinds_of_file_are_refused() {
             builder.append(&header, data).unwrap();
         }
         builder.finish().unwrap();
-        stockade_cli::bundle::unpack(&path, Some(place.path())).map(|_| ()).map_err(|error| error.to_string())
+        stockade_cli::bundle::unpack(&path, Some(place.path()), stockade_cli::bundle::Signals::AreTaken)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
     };
     let manifest = |names: &[&str]| {
         let sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -339,4 +343,34 @@ fn a_bundle_that_is_not_there_is_no_broken_one() {
     let told: Value = serde_json::from_str(&text(&output)).unwrap();
     assert_eq!((output.status.code(), &told["ok"], &told["run"]), (Some(15), &json!(false), &Value::Null), "{told}");
     assert!(told["error"].as_str().unwrap().contains("not a bundle, at byte 0"), "{told}");
+}
+
+#[test]
+fn a_signal_leaves_nothing_of_a_bundle() {
+    let signer = key(1);
+    let place = place(&signer);
+    let bundle = place.path().join("case.tar");
+    let made = place.stockade(&["journal", "export", "r-1", "-o", &bundle.display().to_string()]);
+    assert!(made.status.success(), "{}", errors(&made));
+    // A reader that never reads: the command waits with its answer, and still has the files.
+    let (_unread, full) = nix::unistd::pipe().unwrap();
+    nix::fcntl::fcntl(&full, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).unwrap();
+    while nix::unistd::write(&full, &[0; 4096]).is_ok() {}
+    nix::fcntl::fcntl(&full, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).unwrap();
+    for signal in [nix::libc::SIGHUP, nix::libc::SIGINT, nix::libc::SIGTERM] {
+        let tmp = place.path().join(format!("tmp-{signal}"));
+        fs::create_dir(&tmp).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_stockade"));
+        command.args(["journal", "verify"]).arg(&bundle).env("TMPDIR", &tmp).stdout(full.try_clone().unwrap());
+        let mut child = command.spawn().unwrap();
+        while fs::read_dir(&tmp).unwrap().next().is_none() {
+            assert!(child.try_wait().unwrap().is_none(), "it ended");
+            std::thread::yield_now();
+        }
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::try_from(signal).unwrap()).unwrap();
+        let code = child.wait().unwrap().code();
+        let left = fs::read_dir(&tmp).unwrap().count();
+        assert_eq!((code, left), (Some(128 + signal), 0), "signal {signal}");
+    }
 }

@@ -54,7 +54,7 @@ struct Shown {
 
 impl Shown {
     fn find(state: &Path, named: &str) -> Result<Self, Failure> {
-        if let Some(bundle) = bundle::named(named)? {
+        if let Some(bundle) = bundle::named(named, bundle::Signals::Remove)? {
             let (run, journal) = (bundle.manifest.run.clone(), bundle.path().join("journal"));
             return Ok(Self { run, journal, _bundle: Some(bundle) });
         }

@@ -23,7 +23,7 @@ const KEY: u64 = 4096;
 pub(super) fn verify(args: &Verify) -> Result<u8, Failure> {
     let key = args.key.as_deref().map(key).transpose()?;
     let Some(run) = &args.run else { return all::verify(&args.state.state, key.as_ref(), args.json) };
-    let bundle = match bundle::named(run) {
+    let bundle = match bundle::named(run, bundle::Signals::Remove) {
         Err(failure) if args.json && failure.code == BROKEN => return not_whole(None, &failure.message),
         other => other?,
     };
@@ -120,7 +120,7 @@ fn report(evidence: &Evidence, found: &Found) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn told(found: &Found, bundle: Option<&Unpacked>, keyed: bool) -> Result<u8, Failure> {
+fn told(found: &Found, bundle: Option<&Unpacked>) -> Result<u8, Failure> {
     let mut out = io::stdout().lock();
     let verified = &found.verified;
     writeln!(out, "whole: {} records in {} segment(s), head {}", verified.records, verified.segments, verified.head)?;

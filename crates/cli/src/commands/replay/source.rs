@@ -25,7 +25,7 @@ pub(super) struct Source {
 impl Source {
     /// A run's id and its state folder, or a bundle.
     pub(super) fn open(named: &str, state: &Path) -> Result<Self, Failure> {
-        let (journal, objects, bundle) = if let Some(bundle) = bundle::named(named)? {
+        let (journal, objects, bundle) = if let Some(bundle) = bundle::named(named, bundle::Signals::AreTaken)? {
             (bundle.path().join("journal"), bundle.path().join("objects"), Some(bundle))
         } else {
             let run = find(state, named)?;
