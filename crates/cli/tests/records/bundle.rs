@@ -333,7 +333,7 @@ fn a_bundle_that_is_not_there_is_no_broken_one() {
     let place = Place::new();
     let path = place.path().join("gone.tar").display().to_string();
     let folder = format!("{}/", place.path().display());
-    for (named, words) in [(path.as_str(), "no such bundle"), (folder.as_str(), "a folder, and no bundle")] {
+    for (named, words) in [(path.as_str(), "no such bundle"), (folder.as_str(), "a folder; a bundle")] {
         let output = place.stockade(&["journal", "verify", named]);
         assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
         assert!(errors(&output).contains(words), "{}", errors(&output));
