@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing, RunError, errno_of};
@@ -49,7 +50,8 @@ pub(crate) struct Note {
 /// A range of host ids that is ours alone.
 #[derive(Debug)]
 pub(crate) struct Reservation {
-    file: Flock<File>,
+    /// Locked. Not a `Flock`, which unlocks when it is dropped: an open file that is closed leaves the lock to the janitor.
+    file: File,
     path: PathBuf,
     slot: u32,
 }
@@ -92,14 +94,13 @@ impl Reservation {
             let path = folder().join(slot.to_string());
             let file =
                 File::options().create(true).truncate(false).read(true).write(true).open(&path).doing("open", &path)?;
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(file) if file.metadata().doing("examine", &path)?.len() == 0 => {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) if file.metadata().doing("examine", &path)?.len() == 0 => {
                     return Ok(Self { file, path, slot });
                 }
                 // Left behind and not cleanable: the sweep has told; its ids stay out of use.
-                Ok(_) => {}
-                Err((_, Errno::EWOULDBLOCK)) => {}
-                Err((_, errno)) => return Err(errno).doing("lock", &path),
+                Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(errno) => return Err(Errno::from_raw(errno.raw_os_error())).doing("lock", &path),
             }
         }
         Err(RunError::Host(format!(

@@ -200,6 +200,10 @@ fn a_killed_epoch_end_is_finished() {
     own("key", &key);
     own("key.next", &next);
     own("checkpoint", &checkpoint);
+    // Who reads it before the next notary comes finds the epoch's last head, and no other by its key.
+    let keys = log(&place).keys(log(&place).first_key().unwrap()).unwrap();
+    assert_eq!(keys.ended().len(), 1);
+    assert_eq!(log(&place).checkpoint(&keys).unwrap().0.size, 0);
     start(&place).begin("r-2").unwrap();
     assert!(!path("key.next").exists());
     assert_ne!(std::fs::read(path("key")).unwrap(), key);

@@ -137,7 +137,9 @@ impl Finished {
 /// [`RunError`]; then no agent code has run, unless the error is the journal's.
 pub fn run(request: Request) -> Result<Finished, RunError> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(RunError::Host("a run without the daemon needs root, and so does a replay".into()));
+        return Err(RunError::Host(
+            "a run without the daemon needs root, and so does a replay: run it with sudo".into(),
+        ));
     }
     let scene = scene::Scene::set(request)?;
     let ready = prepare::prepare(scene)?;

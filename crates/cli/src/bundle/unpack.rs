@@ -27,10 +27,22 @@ impl Unpacked {
         self.dir.path()
     }
 
+    /// Returns if the files are still there, and not if a signal has begun to remove them: what was found since then is
+    /// no verdict on the bundle.
+    pub fn still_there(&self) {
+        drop(ended::making());
+    }
+
     /// Where a file is, if the bundle has it.
     #[must_use]
     pub fn file(&self, name: &str) -> Option<PathBuf> {
         self.manifest.files.iter().any(|item| item.name == name).then(|| self.path().join(name))
+    }
+}
+
+impl Drop for Unpacked {
+    fn drop(&mut self) {
+        self.still_there();
     }
 }
 

@@ -36,7 +36,11 @@ pub(super) fn verify(args: &Verify) -> Result<u8, Failure> {
         },
         None => of_run(&args.state.state, &find(&args.state.state, run)?),
     };
-    match evidence.check(key.as_ref()) {
+    let checked = evidence.check(key.as_ref());
+    if let Some(bundle) = &bundle {
+        bundle.still_there();
+    }
+    match checked {
         Ok(found) if args.json => report(&evidence, &found),
         Ok(found) => told(&found, bundle.as_ref()),
         Err(error) if args.json => not_whole(Some(&evidence.run), &error.to_string()),
