@@ -118,7 +118,9 @@ pub fn recorded_effects(records: &[Value], tool: &str) -> Vec<(String, bool)> {
         .map(|call| {
             let outcome = records.iter().find(|r| r["type"] == "result" && r["id"] == call["id"]);
             let outcome = outcome.unwrap_or_else(|| panic!("no result of {call}"));
-            (number(call), outcome["status"] == "ok")
+            // A command whose cell was killed has an end, and none knows how far it came.
+            let whole = tool != "exec" || outcome["body"]["inline"]["status"]["code"] == 0;
+            (number(call), outcome["status"] == "ok" && whole)
         })
         .collect()
 }
