@@ -17,7 +17,7 @@ use crate::record::{Payload, Record};
 use crate::references::{self, Reference};
 
 /// Bytes of salt before a private text.
-const SALT: u64 = 32;
+pub(crate) const SALT: u64 = 32;
 /// Longest payload that is read, in bytes. The longest that a shim writes is an answer of some megabytes.
 const LONGEST: u64 = 64 * 1024 * 1024;
 

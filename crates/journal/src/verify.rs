@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use sha2::{Digest, Sha256};
 
+use crate::contents::SALT;
 use crate::dir::{BLOBS, PRIVATE, open_dir, open_file};
 use crate::error::{At, ReadError};
 use crate::hash::{hex, is_digest};
@@ -19,9 +20,6 @@ use crate::references::{Kind, Reference, of_env, references};
 
 /// Files that are remembered as checked; more than these may be hashed more than once.
 const REMEMBERED: usize = 65_536;
-
-/// Bytes of the salt before a private value's text.
-const SALT: u64 = 32;
 
 /// A journal that holds together.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use stockade_journal::{Extent, JournalError, Payload, Pruned, Reader, Record, newest_time, prune as carry_out};
+use stockade_journal::{Extent, JournalError, Pruned, Reader, Record, newest_time, prune as carry_out};
 use stockade_supervisor::launched;
 
 use crate::args::journal::Prune;
@@ -49,11 +49,7 @@ fn of_run(path: &Path, now: u64, dry: bool) -> Result<Option<(Extent, Pruned)>, 
         // It never ran.
         _ => return Ok(None),
     };
-    let settings = match serde_json::from_value::<Payload>(settings.clone()) {
-        // Settings that were too long for the line.
-        Ok(payload) => reader.value(payload).map_err(|error| format!("its settings: {error}"))?,
-        Err(_) => settings,
-    };
+    let settings = reader.whole(settings).map_err(|error| format!("its settings: {error}"))?;
     let Some(ended) = newest_time(path).and_then(|micros| u64::try_from(micros / 1000).ok()) else { return Ok(None) };
     let Some(extent) = due(&settings, now.saturating_sub(ended)) else { return Ok(None) };
     taken(path, extent, dry)
