@@ -1,4 +1,4 @@
-//! `exec`: one command at a time, in a tool cell that the supervisor launches.
+//! `exec`: commands, each in a tool cell that the supervisor launches.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::read;
 use serde_json::json;
-use stockade_wire::control::{CellId, ExitStatus};
+use stockade_wire::control::ExitStatus;
 use stockade_wire::frame::Status;
 
 use crate::answer::Answer;
@@ -21,6 +21,9 @@ pub const MAX_ARGV_JSON: usize = 128 * 1024;
 
 /// Time the supervisor has for a launch, and for an end. Beyond it the shim gives the run up.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Most commands at one time.
+pub const MAX_TOOLS: usize = 8;
 
 /// Bytes taken from a stream before other descriptors get their turn.
 const BATCH: usize = 256 * 1024;
@@ -103,12 +106,8 @@ pub enum Due {
 /// One `exec` call in flight.
 #[derive(Debug)]
 pub struct ToolRun {
-    /// Its cell.
-    pub cell: CellId,
     /// The call it belongs to.
     pub call: u64,
-    /// When it was asked for.
-    pub asked: Instant,
     /// Its standard output.
     pub stdout: Stream,
     /// Its standard error.
@@ -121,11 +120,9 @@ pub struct ToolRun {
 impl ToolRun {
     /// A tool that the supervisor has been asked for; `output` bounds each of its streams, in bytes.
     #[must_use]
-    pub fn new(cell: CellId, call: u64, wall: Duration, output: u64, now: Instant) -> Self {
+    pub fn new(call: u64, wall: Duration, output: u64, now: Instant) -> Self {
         Self {
-            cell,
             call,
-            asked: now,
             stdout: Stream::new(output),
             stderr: Stream::new(output),
             stage: Stage::Launching,
@@ -216,7 +213,7 @@ mod tests {
         let (out, out_w) = std::io::pipe().unwrap();
         let (err, err_w) = std::io::pipe().unwrap();
         let now = Instant::now();
-        let mut tool = ToolRun::new(1, 1, wall, output, now);
+        let mut tool = ToolRun::new(1, wall, output, now);
         tool.started(out.into(), err.into(), now);
         (tool, out_w, err_w)
     }

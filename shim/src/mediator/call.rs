@@ -10,9 +10,10 @@ use stockade_wire::control::ToSupervisor;
 use stockade_wire::frame::Status;
 
 use super::Mediator;
+use super::flight::{Flight, Origin};
 use crate::answer::Answer;
 use crate::error::ShimError;
-use crate::exec::ToolRun;
+use crate::exec::{MAX_TOOLS, ToolRun};
 use crate::json::parse;
 use crate::tools::{Inputs, perform};
 
@@ -33,17 +34,19 @@ enum Decision {
 /// A call as it came.
 pub(super) struct Asked<'a> {
     pub id: u64,
-    /// Fuel that the agent had used.
-    pub fuel: u64,
+    pub origin: Origin,
+    /// Fuel that a wasm agent had used.
+    pub fuel: Option<u64>,
     pub tool: &'a str,
     /// The arguments, not parsed.
     pub text: &'a [u8],
 }
 
 impl Mediator {
-    /// Serves one call of the cell, up to its answer or, for `exec`, up to the launch.
+    /// Serves one call, up to its answer or, for `exec`, up to the launch.
     pub(super) fn call(&mut self, asked: &Asked<'_>) -> Result<(), ShimError> {
         let begun = Instant::now();
+        self.flights.take_off(asked.id, Flight { origin: asked.origin, begun });
         let allowed = self.decider.bundle().calls;
         let over = self.calls.decided >= allowed;
         // Who recalls a call counts it.
@@ -65,7 +68,7 @@ impl Mediator {
         match decision {
             Decision::Refused(denial, answer) => {
                 self.record_call(asked, args, Err(&denial))?;
-                self.answer(id, answer, begun)
+                self.answer(id, answer)
             }
             Decision::Granted(grant, inputs) => {
                 self.record_call(asked, args, Ok(&grant))?;
@@ -74,10 +77,10 @@ impl Mediator {
                     self.ledger.commit()?;
                 }
                 if let ToolCall::Exec { argv, timeout_ms } = grant.call() {
-                    return self.launch(id, &grant, argv, *timeout_ms, begun);
+                    return self.launch(id, &grant, argv, *timeout_ms);
                 }
                 let answer = perform(&grant, &inputs, self.workspace.as_ref());
-                self.answer(id, answer, begun)
+                self.answer(id, answer)
             }
         }
     }
@@ -114,7 +117,7 @@ impl Mediator {
         }
         let denial = Denial::over_calls(self.decider.bundle(), object(tool));
         self.record_call(asked, digest(text), Err(&denial))?;
-        self.answer(id, answer, Instant::now())
+        self.answer(id, answer)
     }
 
     fn record_call(
@@ -138,7 +141,7 @@ impl Mediator {
         let effect = Tool::from_name(tool).map_or("remote", |tool| tool.effect().name());
         self.ledger.append(Record::Call(Call {
             id: asked.id,
-            fuel: Some(asked.fuel),
+            fuel: asked.fuel,
             tool: tool.to_owned(),
             args,
             effect: effect.to_owned(),
@@ -152,20 +155,17 @@ impl Mediator {
     }
 
     /// Asks for the tool cell of a granted and recorded `exec`.
-    fn launch(
-        &mut self,
-        id: u64,
-        grant: &Grant,
-        argv: &[String],
-        timeout_ms: Option<u64>,
-        begun: Instant,
-    ) -> Result<(), ShimError> {
+    fn launch(&mut self, id: u64, grant: &Grant, argv: &[String], timeout_ms: Option<u64>) -> Result<(), ShimError> {
         let bundle = self.decider.bundle();
         let rule = grant.exec().and_then(|exec| bundle.exec.iter().find(|rule| rule.id == exec));
         let Some(rule) = rule else {
             let answer = Answer::error(Status::Failed, "internal", "the grant names no command of the policy");
-            return self.answer(id, answer, begun);
+            return self.answer(id, answer);
         };
+        if self.tools.len() >= MAX_TOOLS {
+            let message = format!("{MAX_TOOLS} commands run already; wait for one to end");
+            return self.answer(id, Answer::error(Status::Limit, "concurrent", &message));
+        }
         let wall = Duration::from_millis(timeout_ms.map_or(rule.wall_ms, |ms| ms.min(rule.wall_ms)));
         let (exec, output) = (rule.id.clone(), bundle.output);
         let cell = self.next_cell;
@@ -173,16 +173,17 @@ impl Mediator {
             return Err(ShimError::Protocol("tool cell numbers are used up".to_owned()));
         };
         self.next_cell = next;
-        self.tool = Some(ToolRun::new(cell, id, wall, output, begun));
+        self.tools.insert(cell, ToolRun::new(id, wall, output, Instant::now()));
         Ok(self.control.send(&ToSupervisor::LaunchTool { cell, exec, argv: argv.to_vec() })?)
     }
 
     /// Records an outcome and answers the call.
-    pub(super) fn answer(&mut self, id: u64, answer: Answer, begun: Instant) -> Result<(), ShimError> {
+    pub(super) fn answer(&mut self, id: u64, answer: Answer) -> Result<(), ShimError> {
         if answer.status == Status::Denied || answer.status == Status::Invalid {
             self.calls.denied += 1;
         }
-        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let lasted = self.flights.begun(id).map_or(Duration::ZERO, |begun| begun.elapsed());
+        let micros = u64::try_from(lasted.as_micros()).unwrap_or(u64::MAX);
         let status = answer.status_name().to_owned();
         let body = answer.body.clone();
         let body =
@@ -203,6 +204,13 @@ impl Mediator {
         recorded: bool,
         body: Vec<u8>,
     ) -> Result<(), ShimError> {
+        let Some(flight) = self.flights.land(id) else { return Ok(()) };
+        match flight.origin {
+            Origin::Channel => self.reply_to_cell(id, status, recorded, body),
+        }
+    }
+
+    fn reply_to_cell(&mut self, id: u64, status: Status, recorded: bool, body: Vec<u8>) -> Result<(), ShimError> {
         // The channel may have been closed while a tool ran.
         let Some(channel) = &mut self.channel else { return Ok(()) };
         match channel.reply(id, status, recorded, body) {

@@ -9,6 +9,7 @@ use stockade_wire::control::{AgentExit, ToSupervisor};
 use stockade_wire::frame::{FrameError, FromCell, Level};
 
 use super::call::Asked;
+use super::flight::Origin;
 use super::{CLOSED_PATIENCE, Mediator};
 use crate::channel::Arrival;
 use crate::error::ShimError;
@@ -89,7 +90,9 @@ impl Mediator {
 
     fn serve_frame(&mut self, frame: FromCell) -> Result<(), ShimError> {
         match frame {
-            FromCell::Call { id, fuel, tool, args } => self.call(&Asked { id, fuel, tool: &tool, text: &args }),
+            FromCell::Call { id, fuel, tool, args } => {
+                self.call(&Asked { id, origin: Origin::Channel, fuel: Some(fuel), tool: &tool, text: &args })
+            }
             FromCell::Log { level, message } => self.log(level, message),
             FromCell::Ready { report } => match report_of("ready", &report) {
                 Ok(report) => Ok(self.control.send(&ToSupervisor::CellReady { report })?),

@@ -22,10 +22,10 @@ impl Mediator {
     pub(super) fn finish(&mut self, end: &RunEnd) -> Result<(), ShimError> {
         self.ledger.close();
         self.drain_channel()?;
-        if let Some(tool) = self.tool.take() {
-            self.control.send(&ToSupervisor::KillTool { cell: tool.cell })?;
+        for (cell, tool) in std::mem::take(&mut self.tools) {
+            self.control.send(&ToSupervisor::KillTool { cell })?;
             let answer = Answer::error(Status::Failed, "agent_gone", "the agent's cell ended before the command");
-            self.answer(tool.call, answer, tool.asked)?;
+            self.answer(tool.call, answer)?;
         }
         self.ledger.open()?;
         self.flush_counts()?;
@@ -104,8 +104,8 @@ impl Mediator {
     /// No record can be written any more: has the cell killed, and refuses every syscall until it
     /// is. Whatever fails here, this process ends, and with it every door of the cell.
     fn wind_down(&mut self, reason: &str) {
-        if let Some(tool) = &self.tool {
-            let _ = self.control.send(&ToSupervisor::KillTool { cell: tool.cell });
+        for cell in self.tools.keys() {
+            let _ = self.control.send(&ToSupervisor::KillTool { cell: *cell });
         }
         let deadline = Instant::now() + PATIENCE;
         let mut done = self.control.send(&ToSupervisor::KillCell { reason: reason.to_owned() }).is_err();

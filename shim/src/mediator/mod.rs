@@ -3,11 +3,12 @@
 pub(crate) mod call;
 mod cell;
 mod finish;
+mod flight;
 mod resume;
 mod supervisor;
 mod wait;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
@@ -28,6 +29,7 @@ use crate::notify::{Fold, Watch};
 use crate::replay;
 use crate::script::Script;
 use crate::workspace::Workspace;
+use flight::Flights;
 use wait::Source;
 
 pub(crate) use call::OVER_SHOWN;
@@ -54,7 +56,8 @@ struct Mediator {
     watches: Vec<Watch>,
     fold: Fold,
     logs: LogBudget,
-    tool: Option<ToolRun>,
+    flights: Flights,
+    tools: BTreeMap<CellId, ToolRun>,
     next_cell: CellId,
     calls: Calls,
     /// What a run before did, until the agent has done it again.
@@ -143,7 +146,8 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
         watches: Vec::new(),
         fold: Fold::default(),
         logs,
-        tool: None,
+        flights: Flights::default(),
+        tools: BTreeMap::new(),
         next_cell: 1,
         calls: Calls::default(),
         script,
@@ -196,8 +200,8 @@ impl Mediator {
         for (source, events) in self.wait()? {
             match source {
                 Source::Watch(index) => self.serve_watch(index, events)?,
-                Source::Stdout | Source::Stderr => {
-                    if let Some(tool) = &mut self.tool {
+                Source::Tool(cell) => {
+                    if let Some(tool) = self.tools.get_mut(&cell) {
                         tool.drain();
                     }
                 }
@@ -218,15 +222,23 @@ impl Mediator {
     }
 
     fn serve_watch(&mut self, index: usize, events: PollFlags) -> Result<(), ShimError> {
+        let Some(cell) = self.watches.get(index).map(|watch| watch.cell) else { return Ok(()) };
+        let call = self.caused_by(cell);
         let Some(watch) = self.watches.get_mut(index) else { return Ok(()) };
         if events.contains(PollFlags::POLLIN) {
-            let in_flight = self.channel.as_ref().and_then(|channel| channel.protocol.in_flight());
-            let call = in_flight.or(self.tool.as_ref().map(|tool| tool.call));
             watch.serve(call, &mut self.fold, &mut self.ledger)
         } else {
             // Hung up: no process is left under this filter.
             watch.finish();
             Ok(())
+        }
+    }
+
+    /// The call under which a cell does what it does.
+    fn caused_by(&self, cell: CellId) -> Option<u64> {
+        match self.tools.get(&cell) {
+            Some(tool) => Some(tool.call),
+            None => self.flights.only(),
         }
     }
 
@@ -238,11 +250,10 @@ impl Mediator {
         while let Some((first, leaves)) = self.ledger.heads.due(now) {
             self.control.send(&ToSupervisor::Committed { first, leaves })?;
         }
-        if let Some(tool) = &mut self.tool {
-            let cell = tool.cell;
+        for (cell, tool) in &mut self.tools {
             match tool.tick(now) {
                 Due::Nothing => {}
-                Due::Kill => self.control.send(&ToSupervisor::KillTool { cell })?,
+                Due::Kill => self.control.send(&ToSupervisor::KillTool { cell: *cell })?,
                 Due::Hopeless => {
                     return Err(ShimError::Protocol(format!("tool cell {cell} was to be killed and is not gone")));
                 }
@@ -295,8 +306,8 @@ impl Mediator {
         self.ledger.open()?;
         self.ledger.lifecycle("killed", json!({ "reason": reason }))?;
         self.ledger.commit()?;
-        if let Some(tool) = &self.tool {
-            self.control.send(&ToSupervisor::KillTool { cell: tool.cell })?;
+        for cell in self.tools.keys() {
+            self.control.send(&ToSupervisor::KillTool { cell: *cell })?;
         }
         self.control.send(told)?;
         Ok(())

@@ -39,8 +39,8 @@ impl Mediator {
 
     /// Answers a call from the journal; whether it did.
     pub(super) fn recall_call(&mut self, asked: &Asked<'_>, over: bool) -> Result<bool, ShimError> {
-        let Asked { id, fuel, tool, text } = *asked;
-        match self.recall(Act::Call { id, fuel: Some(fuel), tool, text, over })? {
+        let Asked { id, fuel, tool, text, .. } = *asked;
+        match self.recall(Act::Call { id, fuel, tool, text, over })? {
             Recalled::Live => return Ok(false),
             Recalled::Ended => return Ok(true),
             Recalled::Same => {}

@@ -13,14 +13,14 @@ use super::Mediator;
 use crate::answer::Answer;
 use crate::control::Received;
 use crate::error::ShimError;
-use crate::exec::Stage;
+use crate::exec::{MAX_TOOLS, Stage};
 use crate::notify::Watch;
 
 /// Messages served before other descriptors get their turn.
 const BATCH: usize = 32;
 
-/// Listeners at one time: the agent's cell, one tool, and some that are about to hang up.
-const MAX_WATCHES: usize = 16;
+/// Listeners at one time: the agent's cell, tools, and some that are about to hang up.
+const MAX_WATCHES: usize = 4 * MAX_TOOLS;
 
 impl Mediator {
     /// Sends what waits and serves what came; gives the run's end when the agent's cell is gone.
@@ -136,7 +136,7 @@ impl Mediator {
 
     fn tool_started(&mut self, cell: CellId, enforcement: Value, rights: Vec<OwnedFd>) -> Result<(), ShimError> {
         let [stdout, stderr] = expect(rights, "tool_started")?;
-        let Some(tool) = self.tool.as_mut().filter(|tool| tool.cell == cell) else {
+        let Some(tool) = self.tools.get_mut(&cell) else {
             return Err(out_of_place("tool_started", "for a cell that was not asked for"));
         };
         let call = tool.call;
@@ -146,16 +146,16 @@ impl Mediator {
     }
 
     fn tool_refused(&mut self, cell: CellId, error: &str) -> Result<(), ShimError> {
-        let Some(tool) = self.tool.take_if(|tool| tool.cell == cell) else {
+        let Some(tool) = self.tools.remove(&cell) else {
             return Err(out_of_place("tool_refused", "for a cell that was not asked for"));
         };
         self.ledger.lifecycle("tool_refused", json!({ "cell": cell, "call": tool.call, "error": error }))?;
         let answer = Answer::error(Status::Failed, "launch", "the command could not be started");
-        self.answer(tool.call, answer, tool.asked)
+        self.answer(tool.call, answer)
     }
 
     fn tool_exited(&mut self, cell: CellId, status: ExitStatus) -> Result<(), ShimError> {
-        let Some(tool) = self.tool.take_if(|tool| tool.cell == cell) else {
+        let Some(tool) = self.tools.remove(&cell) else {
             return Err(out_of_place("tool_exited", "for a cell that was not asked for"));
         };
         // What its processes did last belongs before its end.
@@ -172,8 +172,7 @@ impl Mediator {
         };
         let detail = json!({ "cell": cell, "call": tool.call, "status": status, "killed_for": killed_for });
         self.ledger.lifecycle("tool_exited", detail)?;
-        let (call, asked) = (tool.call, tool.asked);
-        self.answer(call, tool.answer(status), asked)
+        self.answer(tool.call, tool.answer(status))
     }
 }
 

@@ -5,18 +5,19 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use stockade_wire::control::CellId;
+
 use super::Mediator;
 use crate::error::ShimError;
+use crate::exec::{Stream, ToolRun};
 
 /// Something that poll(2) reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     /// A listener, by its place.
     Watch(usize),
-    /// The tool's standard output.
-    Stdout,
-    /// The tool's standard error.
-    Stderr,
+    /// A stream of a tool's.
+    Tool(CellId),
     /// The cell channel.
     Cell,
     /// The control socket.
@@ -36,11 +37,9 @@ impl Mediator {
         for (index, watch) in self.watches.iter().enumerate() {
             add(Source::Watch(index), watch.fd(), PollFlags::POLLIN);
         }
-        if let Some(tool) = &self.tool {
-            for (source, stream) in [(Source::Stdout, &tool.stdout), (Source::Stderr, &tool.stderr)] {
-                if let Some(fd) = stream.fd() {
-                    add(source, fd, PollFlags::POLLIN);
-                }
+        for (cell, tool) in &self.tools {
+            for fd in [&tool.stdout, &tool.stderr].into_iter().filter_map(Stream::fd) {
+                add(Source::Tool(*cell), fd, PollFlags::POLLIN);
             }
         }
         if let Some(channel) = &self.channel {
@@ -67,7 +66,7 @@ impl Mediator {
         if self.backlog && self.can_serve_frames() {
             return PollTimeout::ZERO;
         }
-        let tool = self.tool.as_ref().map(|tool| tool.deadline());
+        let tool = self.tools.values().map(ToolRun::deadline).min();
         let deadlines = [
             self.fold.deadline(),
             self.ledger.deadline(),

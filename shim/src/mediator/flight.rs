@@ -1,0 +1,47 @@
+//! Calls between their question and their answer.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Who asked, and so who is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The wasm cell, on its channel.
+    Channel,
+}
+
+/// A call that was taken and is not answered yet.
+#[derive(Debug)]
+pub(super) struct Flight {
+    /// Who asked.
+    pub origin: Origin,
+    /// When it was taken.
+    pub begun: Instant,
+}
+
+/// All calls in flight, by id. Each leaves the table with its answer, and only so.
+#[derive(Debug, Default)]
+pub(super) struct Flights(BTreeMap<u64, Flight>);
+
+impl Flights {
+    /// Takes a call.
+    pub(super) fn take_off(&mut self, id: u64, flight: Flight) {
+        self.0.insert(id, flight);
+    }
+
+    /// A call is answered: to whom the answer goes.
+    pub(super) fn land(&mut self, id: u64) -> Option<Flight> {
+        self.0.remove(&id)
+    }
+
+    /// When a call was taken.
+    pub(super) fn begun(&self, id: u64) -> Option<Instant> {
+        self.0.get(&id).map(|flight| flight.begun)
+    }
+
+    /// The one call in flight; none if there are several, since which of them caused something is then unknown.
+    pub(super) fn only(&self) -> Option<u64> {
+        let mut ids = self.0.keys();
+        ids.next().filter(|_| ids.next().is_none()).copied()
+    }
+}
