@@ -71,7 +71,7 @@ pub fn receive_setup(control: &mut Control) -> Result<(Setup, Bundle), ShimError
         return Err(ShimError::Setup(format!("policy bundle: it is {name}, announced was {:?}", setup.policy_bundle)));
     }
     let bundle = Bundle::decode(&bytes).map_err(|e| ShimError::Setup(e.to_string()))?;
-    Ok((setup, bundle))
+    Ok((*setup, bundle))
 }
 
 fn wait_readable(fd: BorrowedFd<'_>, deadline: Instant) -> Result<(), ShimError> {

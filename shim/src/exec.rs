@@ -90,6 +90,8 @@ pub enum Stage {
     OverTime,
     /// It was killed because the launch took too long.
     LaunchTimedOut,
+    /// It was killed because the operator froze its tool.
+    CutShort,
 }
 
 /// What to do when a tool's time has come.
@@ -163,9 +165,15 @@ impl ToolRun {
         match self.stage {
             Stage::Launching => self.stage = Stage::LaunchTimedOut,
             Stage::Running => self.stage = Stage::OverTime,
-            Stage::OverTime | Stage::LaunchTimedOut => return Due::Hopeless,
+            Stage::OverTime | Stage::LaunchTimedOut | Stage::CutShort => return Due::Hopeless,
         }
         Due::Kill
+    }
+
+    /// It is being killed on an operator's order.
+    pub fn cut_short(&mut self, now: Instant) {
+        self.stage = Stage::CutShort;
+        self.deadline = now + PATIENCE;
     }
 
     /// Takes what has arrived on both streams.
@@ -195,6 +203,9 @@ impl ToolRun {
             let message = format!("killed after its time limit of {ms} ms");
             fields.insert("error".to_owned(), json!("wall"));
             fields.insert("message".to_owned(), json!(message));
+        }
+        if self.stage == Stage::CutShort {
+            return Answer::error(Status::Failed, "frozen", "the operator froze this tool while the command ran");
         }
         if self.stage == Stage::LaunchTimedOut {
             return Answer::error(Status::Failed, "launch", "the command could not be started in time");

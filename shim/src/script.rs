@@ -4,10 +4,11 @@
 //! part in (system calls that were refused, tools' cells, recovery) is passed over; crashes and resumptions are, too:
 //! a call that a crash cut off and that was made again is one call here.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
 use serde_json::Value;
-use stockade_journal::{Call, Outcome, Payload, ReadError, Reader, Record, Unread, parse_time};
+use stockade_journal::{Approval, Call, Outcome, Payload, ReadError, Reader, Record, Unread, parse_time};
 use stockade_wire::control::{AgentExit, CellId, Reason};
 
 /// One thing the agent did.
@@ -119,6 +120,9 @@ pub struct Script {
     begun: i64,
     /// Highest number of a tool's cell.
     cells: CellId,
+    /// Last steps of approvals whose call is not recorded yet, by call, and the highest number of one.
+    approvals: BTreeMap<u64, Approval>,
+    last_approval: u64,
 }
 
 impl Script {
@@ -128,7 +132,17 @@ impl Script {
     /// [`ReadError`]
     pub fn open(journal: OwnedFd, last: Option<u64>) -> Result<Self, ReadError> {
         let reader = Reader::from_dir(journal)?;
-        Ok(Self { reader, last, next: None, because: None, end: None, begun: 0, cells: 0 })
+        Ok(Self {
+            reader,
+            last,
+            next: None,
+            because: None,
+            end: None,
+            begun: 0,
+            cells: 0,
+            approvals: BTreeMap::new(),
+            last_approval: 0,
+        })
     }
 
     /// What the agent does next. The last step is [`Step::Exit`] or [`Step::End`], and stays.
@@ -180,6 +194,12 @@ impl Script {
     #[must_use]
     pub fn cells(&self) -> CellId {
         self.cells
+    }
+
+    /// Approvals that were asked for and not answered, or answered and not used, so far; and the highest number of one.
+    #[must_use]
+    pub fn approvals(&self) -> (Vec<Approval>, u64) {
+        (self.approvals.values().cloned().collect(), self.last_approval)
     }
 
     fn read(&mut self) -> Result<Step, ScriptError> {
@@ -257,6 +277,12 @@ impl Script {
         if seq == 1 {
             self.begun = time;
         }
+        match &record {
+            Record::Approval(step) => self.approval(step),
+            // Whatever was approved is used up by it.
+            Record::Call(call) => drop(self.approvals.remove(&call.id)),
+            _ => {}
+        }
         if let Record::Lifecycle { event, detail } = &record {
             let said = |key: &str| detail.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
             match event.as_str() {
@@ -275,6 +301,14 @@ impl Script {
             }
         }
         Ok(Some((seq, time, record)))
+    }
+
+    /// Keeps the last step of an approval, with what the first said.
+    fn approval(&mut self, step: &Approval) {
+        self.last_approval = self.last_approval.max(step.id);
+        let expires = self.approvals.remove(&step.call).map(|asked| asked.expires);
+        let expires = if step.state == "asked" { step.expires.clone() } else { expires.unwrap_or_default() };
+        self.approvals.insert(step.call, Approval { expires, ..step.clone() });
     }
 }
 

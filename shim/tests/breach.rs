@@ -239,7 +239,7 @@ fn a_supervisor_that_breaks_its_rules_ends_the_run() {
     assert!(fatal(br#"{"type":"attested","enforcement":{}}"#, 1).contains("with descriptors"));
     assert!(fatal(br#"{"type":"tool_exited","cell":1,"status":{"code":0}}"#, 0).contains("not asked for"));
     assert!(fatal(br#"{"type":"tool_started","cell":1,"enforcement":{}}"#, 2).contains("not asked for"));
-    let setup = serde_json::to_vec(&ToShim::Setup(setup("wasm"))).unwrap();
+    let setup = serde_json::to_vec(&ToShim::Setup(Box::new(setup("wasm")))).unwrap();
     assert!(fatal(&setup, 1).contains("twice"));
 }
 
@@ -284,12 +284,13 @@ fn refused(kind: &str, message: &ToShim, attached: Option<std::os::fd::OwnedFd>)
 fn a_setup_that_is_not_one_is_refused() {
     let good = || sealed(&bundle(POLICY));
     let setup_in = |workspace: &str| Setup { workspace: workspace.to_owned(), ..setup("wasm") };
-    let message = |kind: &str, workspace: &str| ToShim::Setup(Setup { kind: kind.to_owned(), ..setup_in(workspace) });
+    let message =
+        |kind: &str, workspace: &str| ToShim::Setup(Box::new(Setup { kind: kind.to_owned(), ..setup_in(workspace) }));
     let say = |e: ShimError| e.to_string();
     assert!(say(refused("wasm", &ToShim::Listener { cell: 0 }, Some(good()))).contains("not `setup`"));
     assert!(say(refused("wasm", &message("wasm", ""), None)).contains("0 descriptors"));
     let named = |bytes: &[u8]| {
-        let message = ToShim::Setup(Setup { policy_bundle: Bundle::name(bytes), ..setup_in("") });
+        let message = ToShim::Setup(Box::new(Setup { policy_bundle: Bundle::name(bytes), ..setup_in("") }));
         say(refused("wasm", &message, Some(sealed(bytes))))
     };
     assert!(named(b"{}").contains("policy bundle: missing field"));

@@ -406,7 +406,7 @@ fn a_call_that_needs_an_approval_is_refused_by_that_layer() {
     let (status, body) = rig.call("workspace.write", json!({ "path": "a", "content": "x" }));
     assert_eq!(status, Status::Denied);
     assert_eq!(body["layer"], "approval");
-    assert_eq!(body["reason"], "the call needs an approval, and nobody can give one in this version");
+    assert_eq!(body["reason"], "the call needs an approval, and the run was started with nobody to give one");
     assert!(!rig.workspace.join("a").exists());
     let entries = rig.end();
     let Record::Call(call) = &entries[1].record else { panic!() };

@@ -130,7 +130,7 @@ impl Program {
         let (control, theirs) = pair(SockType::SeqPacket);
         let (cell, cell_theirs) = pair(SockType::Stream);
         let child = start(&root, Given { control: Some(theirs), cell: Some(cell_theirs) });
-        send(&control, &ToShim::Setup(setup("wasm")), &[sealed(&bundle(POLICY)).as_fd()]);
+        send(&control, &ToShim::Setup(Box::new(setup("wasm"))), &[sealed(&bundle(POLICY)).as_fd()]);
         let mut program = Self { child, control, cell: UnixStream::from(cell), root };
         match receive(&program.control) {
             Some(ToSupervisor::Hello) => program,
@@ -244,7 +244,7 @@ fn a_journal_that_is_not_empty_is_refused() {
     let child = start(&dirs, Given { control: Some(theirs), cell: None });
     let mut setup = setup("native");
     setup.workspace = String::new();
-    send(&control, &ToShim::Setup(setup), &[sealed(&bundle(POLICY)).as_fd()]);
+    send(&control, &ToShim::Setup(Box::new(setup)), &[sealed(&bundle(POLICY)).as_fd()]);
     assert!(receive(&control).is_none());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(15));

@@ -12,8 +12,8 @@ use crate::cgroup::{end_group, remove_tree, wait_empty};
 use crate::error::{Doing, RunError};
 use crate::heads::sign_after;
 use crate::home::Home;
-use crate::launched;
 use crate::reserve::Note;
+use crate::{launched, operator};
 
 /// How long killed processes may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,6 +38,10 @@ pub(crate) fn all(note: &Note) -> Result<(), RunError> {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             other => other.doing("remove", copy)?,
         }
+    }
+    match fs::remove_file(operator::socket(&note.run)) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).doing("remove", operator::socket(&note.run))?,
+        _ => {}
     }
     seal_journal(&note.journal)?;
     forget_if_unrecorded(&note.journal);

@@ -185,16 +185,22 @@ impl Note {
 
 /// Whether some reservation is of this run: it lives, or is being cleaned up.
 pub(crate) fn is_held(run: &str) -> Result<bool, RunError> {
+    note_of(run).map(|note| note.is_some())
+}
+
+/// The note of a run that has a reservation.
+pub(crate) fn note_of(run: &str) -> Result<Option<Note>, RunError> {
     let _lock = global_lock()?;
     for entry in fs::read_dir(folder()).doing("list", folder())?.flatten() {
         let Ok(mut file) = File::open(entry.path()) else { continue };
         let mut text = String::new();
         file.read_to_string(&mut text).doing("read", entry.path())?;
-        if serde_json::from_str::<Note>(&text).is_ok_and(|note| note.run == run) {
-            return Ok(true);
+        match serde_json::from_str::<Note>(&text) {
+            Ok(note) if note.run == run => return Ok(Some(note)),
+            _ => {}
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// Cleans every reservation that nobody holds.

@@ -30,6 +30,7 @@ mod journald;
 mod language;
 mod limits;
 mod native;
+mod operator;
 mod output;
 mod reclaim;
 mod replay;

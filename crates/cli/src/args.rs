@@ -2,6 +2,7 @@
 
 pub mod journal;
 pub mod notary;
+pub mod operator;
 pub mod policy;
 pub mod replay;
 
@@ -39,6 +40,15 @@ pub enum Command {
     Resume(replay::Resume),
     /// Tell what this host can enforce, layer by layer, and what to do about gaps
     Doctor(Doctor),
+    /// See and answer calls that wait for a person's approval
+    #[command(subcommand)]
+    Approvals(operator::Approvals),
+    /// End a run that lives, now
+    Stop(operator::Stop),
+    /// Refuse every call of a tool from now on, on this host or in one run
+    FreezeTool(operator::FreezeTool),
+    /// Take a freeze back
+    ThawTool(operator::ThawTool),
     /// Read what agents did
     #[command(subcommand)]
     Journal(journal::Journal),
@@ -88,6 +98,9 @@ pub struct Run {
     /// Name of the agent in records [default: the component's or program's]
     #[arg(short, long)]
     pub name: Option<String>,
+    /// Nobody is there to approve anything: a call that needs it is denied at once
+    #[arg(long)]
+    pub headless: bool,
     /// Pass the agent's output on as it is, escapes and all (never to a terminal)
     #[arg(long)]
     pub raw_output: bool,

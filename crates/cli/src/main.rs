@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use stockade_cli::args::{Args, Command};
-use stockade_cli::commands::{doctor, generate, journal, notary, policy, replay, resume, run};
+use stockade_cli::commands::{doctor, generate, journal, notary, operator, policy, replay, resume, run};
 use stockade_cli::failure::Failure;
 use stockade_cli::say::say;
 use stockade_supervisor::janitor;
@@ -19,6 +19,10 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Resume(args) => resume::resume(&args),
         Command::Doctor(args) => doctor::doctor(&args),
+        Command::Approvals(args) => operator::approvals(&args),
+        Command::Stop(args) => operator::stop(&args),
+        Command::FreezeTool(args) => operator::freeze(&args),
+        Command::ThawTool(args) => operator::thaw(&args),
         Command::Journal(args) => journal::journal(&args),
         Command::Notary(args) => notary::notary(&args),
         Command::Policy(args) => policy::policy(&args),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::beside::Beside;
 use crate::canonical::{MAX_DEPTH, escaped_len, is_shallow, measure};
 use crate::error::JournalError;
-use crate::record::{Call, Outcome, Payload, Record, Start, Syscall};
+use crate::record::{Approval, Call, Outcome, Payload, Record, Start, Syscall};
 use crate::{MAX_INLINE, hash, references};
 
 /// Names, ids, digests, words of a fixed vocabulary.
@@ -99,6 +99,23 @@ pub(crate) fn fit(record: Record, beside: &Beside) -> Result<Record, JournalErro
                 call,
                 repeated,
             })
+        }
+        Record::Approval(approval) => {
+            let Approval { id, call, state, tool, object, action, args, mut rules, reason, expires, by } = *approval;
+            list(&mut rules);
+            Record::Approval(Box::new(Approval {
+                id,
+                call,
+                state: clip(state, NAME),
+                tool: clip(tool, NAME),
+                object: clip(object, TEXT),
+                action: clip(action, NAME),
+                args: args.map(|args| payload(args, beside)).transpose()?,
+                rules,
+                reason: clip(reason, TEXT),
+                expires: clip(expires, NAME),
+                by: by.filter(|by| !by.is_null()).map(|by| value(by, DENIAL, beside)).transpose()?,
+            }))
         }
         Record::Log { level, mut message, dropped } => {
             let cut = cut(&mut message, MESSAGE);

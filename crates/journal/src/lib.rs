@@ -39,7 +39,7 @@ pub use hash::{hex, is_digest, unhex};
 pub use newest::newest_time;
 pub use prune::{Extent, Pruned, prune, prune_on};
 pub use reader::{Line, Reader};
-pub use record::{Call, Entry, Outcome, Payload, Record, Start, Syscall};
+pub use record::{Approval, Call, Entry, Outcome, Payload, Record, Start, Syscall};
 pub use recover::{Cut, Recovered, recover, recover_on};
 pub use time::{format_time, parse_time};
 pub use verify::{Verified, verify, verify_each, verify_to};

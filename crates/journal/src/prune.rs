@@ -37,6 +37,8 @@ impl Extent {
             _ if self == Self::All => true,
             Record::Call(call) => call.decision == "allow",
             Record::Result(_) | Record::Log { .. } | Record::Recovered { .. } => true,
+            // Its arguments are those of the call.
+            Record::Approval(approval) => approval.state == "asked",
             Record::Start(_) | Record::Syscall(_) | Record::Lifecycle { .. } => false,
         }
     }

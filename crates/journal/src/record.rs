@@ -33,6 +33,8 @@ pub enum Record {
     Result(Outcome),
     /// A syscall that came as a user notification.
     Syscall(Syscall),
+    /// A call that waits for a person's approval, and what became of that.
+    Approval(Box<Approval>),
     /// A line the agent logged.
     Log {
         /// `debug`, `info`, `warn`, `error`.
@@ -162,6 +164,40 @@ pub enum Payload {
         /// Bytes of the JSON text.
         size: u64,
     },
+}
+
+/// A step of an approval. The call itself is recorded when it is decided: after an approval as allowed, else as denied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Approval {
+    /// From 1 in each run; the steps of one approval share it.
+    pub id: u64,
+    /// The id of the call that waits.
+    pub call: u64,
+    /// `asked`, `approved`, `denied`, `expired`, `withdrawn`.
+    pub state: String,
+    /// The tool.
+    pub tool: String,
+    /// What it acts on, in its one spelling.
+    pub object: String,
+    /// SHA-256 of the canonical action, hex: what an approval is bound to. Empty where the arguments are private,
+    /// since it would tell who guesses them that the guess is right.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub action: String,
+    /// The arguments; with `asked` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub args: Option<Payload>,
+    /// Ids of the rules that want the approval; with `asked` alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// Why; of `asked` the rules with file and line.
+    pub reason: String,
+    /// When silence becomes a denial, RFC 3339; with `asked` alone.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub expires: String,
+    /// Who answered: `uid` and `pid` of the process that did, its `login_uid` (`/proc/PID/loginuid`) if it has one, and
+    /// what the person wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Value>,
 }
 
 /// One notified syscall.

@@ -33,6 +33,7 @@ pub(crate) fn references(record: &Record) -> impl Iterator<Item = Reference<'_>>
         Record::Recovered { cut_bytes, cut_sha256 } => {
             [Some(Reference { kind: Kind::Blob, sha256: cut_sha256, size: *cut_bytes }), None]
         }
+        Record::Approval(approval) => [approval.args.as_ref().and_then(of_payload), None],
         Record::Syscall(_) | Record::Log { .. } | Record::Tombstone { .. } => [None, None],
     };
     let settings = match record {

@@ -7,7 +7,7 @@ use crate::tool::ToolCall;
 use serde_json::{Value, json};
 
 /// Why a call that needs an approval is denied, in words that an agent may see.
-pub const NOBODY_TO_ASK: &str = "the call needs an approval, and nobody can give one in this version";
+pub const NOBODY_TO_ASK: &str = "the call needs an approval, and there is none";
 
 /// A decision on one call.
 #[must_use = "a verdict that nobody looks at decides nothing"]

@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::operator::{Operator, Order, Pending};
+
 /// Longest datagram in bytes, both ways.
 pub const MAX_MESSAGE: usize = 256 * 1024;
 
@@ -18,7 +20,7 @@ pub type CellId = u32;
 pub enum ToShim {
     /// First message. Descriptor: a sealed memfd with the compiled policy bundle
     /// (`stockade_policy::Bundle::encode`).
-    Setup(Setup),
+    Setup(Box<Setup>),
     /// Descriptor: the seccomp user-notification listener (seccomp_unotify(2)) of a cell.
     Listener {
         /// Whose listener it is.
@@ -50,6 +52,15 @@ pub enum ToShim {
         cell: CellId,
         /// How.
         status: ExitStatus,
+    },
+    /// An operator's order; answered by [`ToSupervisor::Obeyed`].
+    Order {
+        /// Chosen by the supervisor, never used twice.
+        number: u64,
+        /// What is to be done.
+        order: Order,
+        /// Who says so.
+        by: Operator,
     },
     /// The replay's next step may be made.
     Go,
@@ -86,6 +97,11 @@ pub struct Setup {
     pub policy_bundle: String,
     /// Canonical name of the workspace on the host, for the operator only.
     pub workspace: String,
+    /// How long a call waits for an approval, in milliseconds; none if nobody is there to give one, so that such calls
+    /// are denied at once.
+    pub approvals: Option<u64>,
+    /// Names of tools that are frozen on this host.
+    pub frozen: Vec<String>,
 }
 
 /// Where the answers to an agent come from.
@@ -232,6 +248,20 @@ pub enum ToSupervisor {
     },
     /// The wasm agent's own account of its end, before the cell exits.
     AgentExit(AgentExit),
+    /// A call waits for an approval.
+    Asks(Pending),
+    /// An approval waits no more.
+    Settled {
+        /// Its number.
+        approval: u64,
+    },
+    /// What came of an order.
+    Obeyed {
+        /// The order's number.
+        number: u64,
+        /// In one line, for the operator: what was done, or why nothing was.
+        outcome: Result<String, String>,
+    },
     /// A step of a replay, whose answer waits for [`ToShim::Go`].
     Step(Step),
     /// The replay is over; the cell can be ended.

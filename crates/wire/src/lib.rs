@@ -5,8 +5,10 @@
 //! * [`control`]: supervisor ⇄ shim, one JSON message per `SOCK_SEQPACKET` datagram,
 //!   some of which carry descriptors (`SCM_RIGHTS`, unix(7)).
 //! * [`notary`]: supervisor ⇄ notary, one JSON message per `SOCK_SEQPACKET` datagram.
+//! * [`operator`]: an operator's commands ⇄ a run that lives, one JSON message per `SOCK_SEQPACKET` datagram.
 
 pub mod cell;
 pub mod control;
 pub mod frame;
 pub mod notary;
+pub mod operator;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stockade_journal::{Call, Outcome, Payload, Record};
-use stockade_policy::{Denial, Effect, Facts, Grant, NOBODY_TO_ASK, Tool, ToolCall, Verdict};
+use stockade_policy::{Denial, Effect, Facts, Grant, NOBODY_TO_ASK, Question, Tool, ToolCall, Verdict};
 use stockade_wire::control::ToSupervisor;
 use stockade_wire::frame::Status;
 
@@ -24,9 +24,11 @@ pub(crate) const OVER_SHOWN: u64 = 16;
 const MAX_ARGS: usize = 2 * 1024 * 1024;
 
 /// What came of looking at a call.
-enum Decision {
-    /// Do it.
-    Granted(Grant, Inputs),
+pub(super) enum Decision {
+    /// Do it; and who approved it, if somebody had to.
+    Granted(Grant, Inputs, Option<String>),
+    /// Have a person asked.
+    Asks(Question),
     /// Don't; what the record says and what the agent is answered.
     Refused(Denial, Answer),
 }
@@ -46,7 +48,7 @@ impl Mediator {
     /// Serves one call, up to its answer or, for `exec`, up to the launch.
     pub(super) fn call(&mut self, asked: &Asked<'_>) -> Result<(), ShimError> {
         let begun = Instant::now();
-        self.flights.take_off(asked.id, Flight { origin: asked.origin, begun });
+        self.flights.take_off(asked.id, Flight { origin: asked.origin, begun, tool: asked.tool.to_owned() });
         let allowed = self.decider.bundle().calls;
         let over = self.calls.decided >= allowed;
         // Who recalls a call counts it.
@@ -56,7 +58,7 @@ impl Mediator {
         if over {
             return self.over_limit(asked, allowed);
         }
-        let Asked { id, tool, text, .. } = *asked;
+        let Asked { tool, text, .. } = *asked;
         self.calls.decided += 1;
         let args = bounded(text);
         let decision = match &args {
@@ -66,12 +68,22 @@ impl Mediator {
         self.rates.count(Tool::from_name(tool), self.moment(begun));
         let args = args.unwrap_or_else(|_| digest(text));
         match decision {
+            Decision::Asks(question) => self.ask(asked, args, question),
+            decided => self.settle(asked, args, decided),
+        }
+    }
+
+    /// Records a decided call, does it if it is granted, and answers it. To be asked is not to be decided.
+    pub(super) fn settle(&mut self, asked: &Asked<'_>, args: Value, decision: Decision) -> Result<(), ShimError> {
+        let id = asked.id;
+        match decision {
+            Decision::Asks(question) => self.settle(asked, args, refused(question.refused(NOBODY_TO_ASK))),
             Decision::Refused(denial, answer) => {
                 self.record_call(asked, args, Err(&denial))?;
                 self.answer(id, answer)
             }
-            Decision::Granted(grant, inputs) => {
-                self.record_call(asked, args, Ok(&grant))?;
+            Decision::Granted(grant, inputs, approved) => {
+                self.record_call(asked, args, Ok((&grant, approved)))?;
                 // From here on the intent of whatever changes something outlives a crash.
                 if grant.call().tool().effect() != Effect::Read {
                     self.ledger.commit()?;
@@ -85,7 +97,11 @@ impl Mediator {
         }
     }
 
-    fn decide(&mut self, tool: &str, args: &Value, now: Instant) -> Decision {
+    /// Decides a call. Nothing is done yet.
+    pub(super) fn decide(&mut self, tool: &str, args: &Value, now: Instant) -> Decision {
+        if let Some(frozen) = self.frozen(tool) {
+            return frozen;
+        }
         let facts = Facts {
             approved: false,
             // A clock before 1970 is told as 1970.
@@ -94,11 +110,20 @@ impl Mediator {
         };
         match self.decider.decide(&stockade_policy::Request { tool, args, facts }) {
             Verdict::Deny(denial) => refused(denial),
-            Verdict::Ask(question) => refused(question.refused(NOBODY_TO_ASK)),
-            Verdict::Allow(grant) => match Inputs::of(grant.call(), args) {
-                Ok(inputs) => Decision::Granted(grant, inputs),
+            Verdict::Ask(question) => match Inputs::of(question.call(), args) {
+                // Nobody is asked about what could not be done.
+                Ok(_) => Decision::Asks(question),
                 Err(problem) => self.invalid(tool, &problem),
             },
+            Verdict::Allow(grant) => self.granted(grant, tool, args),
+        }
+    }
+
+    /// A grant with all it takes to act on it.
+    pub(super) fn granted(&self, grant: Grant, tool: &str, args: &Value) -> Decision {
+        match Inputs::of(grant.call(), args) {
+            Ok(inputs) => Decision::Granted(grant, inputs, None),
+            Err(problem) => self.invalid(tool, &problem),
         }
     }
 
@@ -124,11 +149,15 @@ impl Mediator {
         &mut self,
         asked: &Asked<'_>,
         args: Value,
-        decided: Result<&Grant, &Denial>,
+        decided: Result<(&Grant, Option<String>), &Denial>,
     ) -> Result<(), ShimError> {
         let tool = asked.tool;
+        let denial = decided.as_ref().err().map(|denial| denial.record());
         let (decision, rules, reason, layer) = match decided {
-            Ok(grant) => ("allow", grant.rules().to_vec(), grant.reason().to_owned(), "policy"),
+            Ok((grant, None)) => ("allow", grant.rules().to_vec(), grant.reason().to_owned(), "policy"),
+            Ok((grant, Some(approval))) => {
+                ("allow", grant.rules().to_vec(), format!("{approval}; {}", grant.reason()), "approval")
+            }
             Err(denial) => ("deny", denial.rule.iter().cloned().collect(), denial.to_string(), denial.layer),
         };
         let args = if self.decider.bundle().is_private(tool) {
@@ -150,7 +179,7 @@ impl Mediator {
             reason,
             layer: layer.to_owned(),
             policy_digest: self.decider.bundle().digest.clone(),
-            denial: decided.err().map(Denial::record),
+            denial,
         }))
     }
 
@@ -240,7 +269,7 @@ fn bounded(text: &[u8]) -> Result<Value, String> {
     parse(text).map_err(|e| format!("arguments are not JSON as it is taken here: {e}"))
 }
 
-fn refused(denial: Denial) -> Decision {
+pub(super) fn refused(denial: Denial) -> Decision {
     let answer = match denial.layer {
         // What does not fit names no file, and is nothing a policy could change.
         "schema" => Answer::invalid(&denial.reason),
@@ -250,7 +279,7 @@ fn refused(denial: Denial) -> Decision {
 }
 
 /// A name that may be no tool's, as a denial's object.
-fn object(tool: &str) -> String {
+pub(super) fn object(tool: &str) -> String {
     tool.chars().take(128).collect()
 }
 

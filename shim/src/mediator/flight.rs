@@ -17,6 +17,8 @@ pub(super) struct Flight {
     pub origin: Origin,
     /// When it was taken.
     pub begun: Instant,
+    /// The tool, as it was named.
+    pub tool: String,
 }
 
 /// All calls in flight, by id. Each leaves the table with its answer, and only so.
@@ -37,6 +39,11 @@ impl Flights {
     /// When a call was taken.
     pub(super) fn begun(&self, id: u64) -> Option<Instant> {
         self.0.get(&id).map(|flight| flight.begun)
+    }
+
+    /// Calls of tools that `which` chooses.
+    pub(super) fn of(&self, which: impl Fn(&str) -> bool) -> Vec<u64> {
+        self.0.iter().filter(|(_, flight)| which(&flight.tool)).map(|(id, _)| *id).collect()
     }
 
     /// The one call in flight; none if there are several, since which of them caused something is then unknown.

@@ -1,9 +1,11 @@
 //! The mediator: its state and its loop.
 
+mod approval;
 pub(crate) mod call;
 mod cell;
 mod finish;
 mod flight;
+mod orders;
 mod resume;
 mod supervisor;
 mod wait;
@@ -29,6 +31,7 @@ use crate::notify::{Fold, Watch};
 use crate::replay;
 use crate::script::Script;
 use crate::workspace::Workspace;
+use approval::Approvals;
 use flight::Flights;
 use wait::Source;
 
@@ -57,6 +60,9 @@ struct Mediator {
     fold: Fold,
     logs: LogBudget,
     flights: Flights,
+    approvals: Approvals,
+    /// Names that the operator froze.
+    frozen: BTreeSet<String>,
     tools: BTreeMap<CellId, ToolRun>,
     next_cell: CellId,
     calls: Calls,
@@ -135,6 +141,7 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
     let ledger = Ledger::new(writer, journal);
     let logs = LogBudget::new(output);
     control.send(&ToSupervisor::Hello)?;
+    let frozen = setup.frozen.iter().cloned().collect();
     let mediator = Mediator {
         control,
         ledger,
@@ -147,6 +154,8 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
         fold: Fold::default(),
         logs,
         flights: Flights::default(),
+        approvals: Approvals::default(),
+        frozen,
         tools: BTreeMap::new(),
         next_cell: 1,
         calls: Calls::default(),
@@ -259,6 +268,7 @@ impl Mediator {
                 }
             }
         }
+        self.expire(now)?;
         if self.condemned.is_some_and(|due| due <= now) {
             return Err(ShimError::Protocol("the agent's cell was to be killed and is not gone".to_owned()));
         }

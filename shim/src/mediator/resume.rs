@@ -127,6 +127,8 @@ impl Mediator {
     fn catch_up(&mut self) {
         let Some(script) = self.script.take() else { return };
         self.next_cell = self.next_cell.max(script.cells().saturating_add(1));
+        let (left, last) = script.approvals();
+        self.approvals.resume(left, last);
         self.before = since(&script);
         self.born = Instant::now();
     }

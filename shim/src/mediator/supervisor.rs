@@ -45,6 +45,10 @@ impl Mediator {
                     no_rights("tool_exited", &rights)?;
                     self.tool_exited(cell, status)?;
                 }
+                ToShim::Order { number, order, by } => {
+                    no_rights("order", &rights)?;
+                    self.obey(number, order, &by)?;
+                }
                 ToShim::CellExited { end } => {
                     no_rights("cell_exited", &rights)?;
                     return Ok(Some(end));
@@ -168,6 +172,7 @@ impl Mediator {
         let killed_for = match tool.stage() {
             Stage::OverTime => Some("wall"),
             Stage::LaunchTimedOut => Some("launch"),
+            Stage::CutShort => Some("frozen"),
             Stage::Launching | Stage::Running => None,
         };
         let detail = json!({ "cell": cell, "call": tool.call, "status": status, "killed_for": killed_for });

@@ -72,6 +72,7 @@ impl Mediator {
             self.ledger.deadline(),
             tool,
             self.ledger.heads.deadline(),
+            self.approvals.deadline(),
             self.condemned,
             self.closed,
         ];

@@ -93,6 +93,8 @@ pub fn setup(kind: &str) -> Setup {
         course: Course::New,
         policy_bundle: Bundle::name(&bundle(POLICY)),
         workspace: "/srv/work".into(),
+        approvals: None,
+        frozen: Vec::new(),
     }
 }
 
@@ -144,6 +146,12 @@ impl Rig {
     }
 
     pub fn with_bundle(kind: &str, bundle: &[u8], dirs: TempDir, journal: PathBuf) -> Self {
+        Self::with_setup(setup(kind), bundle, dirs, journal)
+    }
+
+    /// A shim in folders that may have been another's.
+    pub fn with_setup(setup: Setup, bundle: &[u8], dirs: TempDir, journal: PathBuf) -> Self {
+        let kind = setup.kind.as_str();
         let workspace = dirs.path().join("workspace");
         std::fs::create_dir_all(&workspace).unwrap();
         let (control, theirs) = pair(SockType::SeqPacket);
@@ -160,8 +168,8 @@ impl Rig {
             workspace: Some(directory(&workspace)),
         };
         let shim = std::thread::spawn(move || run(doors));
-        let setup = Setup { policy_bundle: Bundle::name(bundle), ..setup(kind) };
-        send(&control, &ToShim::Setup(setup), &[sealed(bundle).as_fd()]);
+        let setup = Setup { policy_bundle: Bundle::name(bundle), ..setup };
+        send(&control, &ToShim::Setup(Box::new(setup)), &[sealed(bundle).as_fd()]);
         let rig = Self { control, cell, journal, workspace, next_id: 1, shim: Some(shim), _dirs: dirs };
         match rig.receive() {
             Some(ToSupervisor::Hello) => rig,
@@ -254,6 +262,13 @@ impl Rig {
         self.control = unconnected;
     }
 
+    /// The supervisor dies, and the shim with it: the folders that they leave.
+    pub fn crash(mut self) -> (TempDir, PathBuf) {
+        self.orphan();
+        self.shim.take().unwrap().join().unwrap().unwrap_err();
+        (self._dirs, self.journal)
+    }
+
     /// Waits for the shim's own end, and gives the journal it left.
     pub fn wait_for_end(mut self) -> (Result<(), ShimError>, Vec<Entry>) {
         let result = self.shim.take().unwrap().join().unwrap();
@@ -317,6 +332,7 @@ pub fn outline(entries: &[Entry]) -> Vec<String> {
         Record::Call(call) => format!("call {} {} {}", call.tool, call.decision, call.layer),
         Record::Result(outcome) => format!("result {}", outcome.status),
         Record::Syscall(s) => format!("syscall {}", s.name),
+        Record::Approval(approval) => approval.state.clone(),
         Record::Log { .. } => "log".to_owned(),
         Record::Lifecycle { event, .. } => event.clone(),
         Record::Recovered { .. } => "recovered".to_owned(),

@@ -79,6 +79,8 @@ pub struct Request {
     pub name: String,
     /// State folder, if not the default.
     pub state: Option<PathBuf>,
+    /// Nobody is there to approve anything, so that a call that needs it is denied at once.
+    pub headless: bool,
     /// What the operator's screen may show of stdout and stderr.
     pub filters: [Filter; 2],
     /// Makes a line for stderr out of a log line of the agent.

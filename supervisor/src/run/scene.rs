@@ -18,6 +18,7 @@ use crate::error::{Doing, RunError};
 use crate::heads::{Heads, sign_after};
 use crate::home::{Home, RUNTIME, STATE, record_dir, unrecordable};
 use crate::janitor::Janitor;
+use crate::operator::Door;
 use crate::planner::USER;
 use crate::reclaim::{self, close_journal};
 use crate::recorded::Recorded;
@@ -25,7 +26,7 @@ use crate::reserve::{self, Note, Range, Reservation};
 use crate::run::signals::Signals;
 use crate::run::{Agent, Course, Request, copy};
 use crate::workspace::Workspace;
-use crate::{ceiling, environment, fit, landlock_abi};
+use crate::{ceiling, environment, fit, frozen, landlock_abi};
 
 /// When the steps of a run were done, from its beginning.
 #[derive(Debug)]
@@ -61,6 +62,10 @@ pub(super) struct Scene {
     pub bundle_name: String,
     pub hierarchies: Hierarchies,
     pub journal: PathBuf,
+    /// Where operators' commands come in.
+    pub door: Door,
+    /// Names of tools that are frozen on this host.
+    pub frozen: Vec<String>,
     /// None in a replay, which records nothing.
     pub heads: Option<Heads>,
     pub note: Note,
@@ -134,6 +139,9 @@ impl Scene {
         if !matches!(request.course, Course::Replay { .. }) {
             record_dir(&folder)?;
         }
+        // The door before the list: what is frozen meanwhile comes by one of the two.
+        let door = Door::open(&run)?;
+        let frozen = frozen::list()?.into_iter().map(|one| one.tool).collect();
         let heads = match (&request.course, signed) {
             (Course::New, _) => Some(Heads::start(&home, &run)?),
             (Course::Resume(_), Some(signed)) => Some(Heads::go_on_after(&home, &run, signed)?),
@@ -156,6 +164,8 @@ impl Scene {
             bundle_name,
             hierarchies,
             journal,
+            door,
+            frozen,
             heads,
             note,
             _lock: lock,

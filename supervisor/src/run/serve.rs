@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use stockade_wire::control::{AgentExit, ExitStatus, Reason, Replayed, RunEnd, Summary, ToShim, ToSupervisor};
+use stockade_wire::operator::{Answer, Operator, Pending, Question};
 
 use crate::attest::MountWatch;
 use crate::cgroup::end_group;
 use crate::error::{Doing, RunError};
 use crate::heads::Heads;
+use crate::operator;
 use crate::run::end::{of_native, of_wasm, program_status};
 use crate::run::prepare::Ready;
 use crate::run::tools::{self, Tool};
@@ -39,6 +42,8 @@ enum Source {
     /// The notary has signed, or is gone.
     Notary,
     Tool(usize),
+    /// An operator's command.
+    Door(operator::Source),
     /// The agent's mount table has changed.
     Mounts,
     /// A tool's has.
@@ -106,6 +111,7 @@ impl Run {
         if !self.shim_gone {
             sources.push((Source::Control, self.ready.control.as_fd(), input));
         }
+        sources.extend(self.ready.scene.door.sources().map(|(source, fd, events)| (Source::Door(source), fd, events)));
         if self.diagnostics_open {
             sources.push((Source::Diagnostics, self.ready.diagnostics.as_fd(), input));
         }
@@ -144,6 +150,7 @@ impl Run {
         match source {
             Source::Signals => self.signal(),
             Source::Control => self.hear(),
+            Source::Door(source) => self.operator(source),
             Source::Diagnostics => self.relay_diagnostics(),
             Source::Notary => {
                 let heard = self.ready.scene.heads.as_mut().map_or(Ok(()), Heads::hear);
@@ -218,6 +225,29 @@ impl Run {
         self.tools.iter().try_for_each(tools::kill)
     }
 
+    fn operator(&mut self, source: operator::Source) -> Result<(), RunError> {
+        let Some((number, by, question)) = self.ready.scene.door.serve(source) else { return Ok(()) };
+        match question {
+            Question::Stop { .. } => {
+                // As if the signal had come that asks a program to end.
+                self.interrupted_by.get_or_insert(Signal::SIGTERM as i32);
+                self.kill(Reason::Interrupted, stopped(&by))?;
+                self.ready.scene.door.answer(number, &Answer::Done { what: "stopped: its cells are gone".into() });
+                Ok(())
+            }
+            Question::Order { .. } if self.shim_gone => {
+                self.ready.scene.door.answer(number, &Answer::Refused { why: "the run is ending".into() });
+                Ok(())
+            }
+            Question::Order { order, .. } => {
+                let order = ToShim::Order { number, order, by };
+                self.ready.control.send(&order, &[]).or_else(|e| self.unless_shim_gone(e))
+            }
+            // Answered at the door.
+            Question::Pending | Question::Show { .. } => Ok(()),
+        }
+    }
+
     fn hear(&mut self) -> Result<(), RunError> {
         let Some(message) = self.ready.control.receive()? else {
             self.shim_gone = true;
@@ -249,6 +279,24 @@ impl Run {
             }
             ToSupervisor::AgentExit(exit) => {
                 self.agent = Some(exit);
+                Ok(())
+            }
+            ToSupervisor::Asks(pending) => {
+                let line = (self.ready.scene.request.log)("approval", &waits(&self.ready.scene.run, &pending));
+                self.ready.output.note(&line);
+                self.ready.scene.door.asked(pending);
+                Ok(())
+            }
+            ToSupervisor::Settled { approval } => {
+                self.ready.scene.door.settled(approval);
+                Ok(())
+            }
+            ToSupervisor::Obeyed { number, outcome } => {
+                let answer = match outcome {
+                    Ok(what) => Answer::Done { what },
+                    Err(why) => Answer::Refused { why },
+                };
+                self.ready.scene.door.answer(number, &answer);
                 Ok(())
             }
             ToSupervisor::Step(step) => {
@@ -422,4 +470,17 @@ impl Run {
             replayed: self.replayed,
         })
     }
+}
+
+/// Why a run was stopped, for its record.
+fn stopped(by: &Operator) -> String {
+    let login = by.login_uid.map(|uid| format!(", logged in as uid {uid}")).unwrap_or_default();
+    let note = if by.note.is_empty() { String::new() } else { format!(": {}", by.note) };
+    format!("stopped by uid {}{login}{note}", by.uid)
+}
+
+/// That a call waits, for the operator's screen.
+fn waits(run: &str, pending: &Pending) -> String {
+    let Pending { approval, tool, object, .. } = pending;
+    format!("{tool} {object} waits; see: stockade approvals show {run}/{approval}")
 }

@@ -54,7 +54,7 @@ impl Talk<'_> {
             }
             Prepared::Native { digest, argv } => ("native", argv, digest, json!({ "bundle": name })),
         };
-        let setup = ToShim::Setup(Setup {
+        let setup = ToShim::Setup(Box::new(Setup {
             run: self.scene.run.clone(),
             kind: kind.into(),
             agent: request.name.clone(),
@@ -65,7 +65,9 @@ impl Talk<'_> {
             course,
             policy_bundle: name,
             workspace: self.scene.workspace.as_ref().map(|w| w.name.to_string_lossy().into_owned()).unwrap_or_default(),
-        });
+            approvals: (!request.headless).then_some(request.policy.approvals_expire_ms),
+            frozen: self.scene.frozen.clone(),
+        }));
         let bundle = memfd::sealed("policy", &self.scene.bundle)?;
         self.say(&setup, &[bundle.as_fd()])?;
         match self.next()? {

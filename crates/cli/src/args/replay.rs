@@ -68,6 +68,9 @@ stockade run")]
 pub struct Resume {
     /// A run's id, or `last`
     pub run: String,
+    /// Nobody is there to approve anything: a call that needs it is denied at once
+    #[arg(long)]
+    pub headless: bool,
     /// Pass the agent's output on as it is, escapes and all (never to a terminal)
     #[arg(long)]
     pub raw_output: bool,

@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod generate;
 pub mod journal;
 pub mod notary;
+pub mod operator;
 pub mod policy;
 pub mod replay;
 pub mod resume;

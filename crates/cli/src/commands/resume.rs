@@ -43,6 +43,7 @@ pub fn resume(args: &Resume) -> Result<u8, Failure> {
         agent: Agent::Wasm { component: recorded.component.clone(), task: recorded.settings.task.clone() },
         name: start.agent,
         state: Some(state.clone()),
+        headless: args.headless,
         filters,
         log: Box::new(|level, message| format!("{level}: {}", plain(message))),
         notice: Box::new(|text| say(&plain(text))),

@@ -36,6 +36,7 @@ pub fn run(args: Run) -> Result<u8, Failure> {
         name: args.name.unwrap_or_else(|| default_name(&agent)),
         agent,
         state: Some(args.state),
+        headless: args.headless,
         filters,
         course: Course::New,
         log: Box::new(|level, message| format!("{level}: {}", plain(message))),

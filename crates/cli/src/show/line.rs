@@ -4,6 +4,7 @@ use std::io;
 
 use stockade_journal::{Entry, Record};
 
+use super::approval::{about as approval_about, tone};
 use super::call::{payload, result, rules, why};
 use super::page::{Page, Tone};
 use super::text::{bytes, cut, typed, value};
@@ -59,6 +60,11 @@ pub(crate) fn line(page: &mut Page<'_>, run: Option<&str>, entry: &Entry, under:
                 if record.repeated > 0 { format!(", and {} before", record.repeated) } else { String::new() };
             let during = under.map_or(String::new(), |under| format!(", during {}", cut(&under.call.tool, 40)));
             page.text(&format!("({}) {}{during}{repeated}", cut(&record.args.join(", "), 80), cut(&record.errno, 20)));
+        }
+        Record::Approval(approval) => {
+            column(page, tone(&approval.state), &approval.state.to_uppercase());
+            page.bold(&cut(&approval.tool, 40)).text(&format!(" {}", cut(&approval.object, 100)));
+            page.text(&format!("  {}", approval_about(approval)));
         }
         Record::Log { level, message, dropped } => {
             let tone = if matches!(level.as_str(), "warn" | "error") { Tone::Odd } else { Tone::Dim };

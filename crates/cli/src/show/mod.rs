@@ -1,6 +1,7 @@
 //! A run's journal as a person reads it: what ran, what held it, what it did, what was stopped by
 //! which layer, and how it ended.
 
+mod approval;
 mod call;
 mod enforcement;
 mod header;

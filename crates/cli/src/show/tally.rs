@@ -58,6 +58,7 @@ impl Tally {
                 self.syscalls = self.syscalls.saturating_add(times);
                 self.stopped_by("seccomp", &syscall.name, times);
             }
+            Record::Approval(_) => {}
             Record::Log { .. } => self.logs += 1,
             Record::Tombstone { .. } => self.tombstones += 1,
             Record::Lifecycle { event, detail } if event == "exit" => self.exit = Some(detail.clone()),

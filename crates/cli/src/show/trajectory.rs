@@ -6,6 +6,7 @@ use std::io;
 use serde_json::Value;
 use stockade_journal::{Call, Entry, Outcome, Record, Syscall, parse_time};
 
+use super::approval::{about as approval_about, tone};
 use super::call::{call, late_result};
 use super::enforcement::in_short;
 use super::page::{Page, Tone};
@@ -189,6 +190,11 @@ fn event(page: &mut Page<'_>, record: &Record) -> io::Result<()> {
             page.put(Tone::Odd, "cut");
             let text = "of a line that a crash tore, cut off and kept as a blob";
             page.wrapped(TEXT, Tone::Plain, &format!("{} {text}", bytes(*cut_bytes)))
+        }
+        Record::Approval(approval) => {
+            page.put(tone(&approval.state), &cut(&approval.state, 8)).to(TEXT).bold(&cut(&approval.tool, 40));
+            page.text(&format!(" {}", cut(&approval.object, 60))).end()?;
+            page.wrapped(TEXT, Tone::Plain, &approval_about(approval))
         }
         Record::Tombstone { .. } | Record::Call(_) | Record::Result(_) | Record::Syscall(_) => Ok(()),
     }

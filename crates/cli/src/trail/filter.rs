@@ -68,6 +68,7 @@ impl Filter {
 fn tool<'a>(record: &'a Record, under: Option<&'a Under>) -> Option<&'a str> {
     match record {
         Record::Call(call) => Some(&call.tool),
+        Record::Approval(approval) => Some(&approval.tool),
         _ => under.map(|under| under.call.tool.as_str()),
     }
 }
@@ -80,6 +81,7 @@ pub fn kind(record: &Record) -> &'static str {
         Record::Call(_) => "call",
         Record::Result(_) => "result",
         Record::Syscall(_) => "syscall",
+        Record::Approval(_) => "approval",
         Record::Log { .. } => "log",
         Record::Lifecycle { .. } => "lifecycle",
         Record::Recovered { .. } => "recovered",

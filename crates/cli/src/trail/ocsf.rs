@@ -118,6 +118,7 @@ fn event(scene: &Scene, entry: &Entry, under: Option<&Under>) -> Event {
             Event { class: APPLICATION, activity: 4, attributes: Map::new() }
         }
         Record::Lifecycle { event, .. } => named(event),
+        Record::Approval(approval) => named(&format!("approval {}", approval.state)),
         Record::Log { .. } => named("log"),
         Record::Recovered { .. } => named("recovered"),
         Record::Tombstone { .. } => named("tombstone"),

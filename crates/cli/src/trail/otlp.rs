@@ -82,6 +82,11 @@ fn attributes(scene: &Scene, entry: &Entry, hash: &str, under: Option<&Under>) -
             all.push(text("stockade.errno", &call.errno));
             all.push(number("stockade.repeated", call.repeated));
         }
+        Record::Approval(approval) => {
+            all.push(text("stockade.approval", &approval.state));
+            all.push(number("stockade.approval.id", approval.id));
+            all.push(text("stockade.action", &approval.action));
+        }
         Record::Start(start) => {
             all.push(text("stockade.component.digest", &start.component_digest));
             all.push(text("stockade.plan.digest", &start.plan_digest));

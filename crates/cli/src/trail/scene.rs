@@ -54,7 +54,7 @@ impl Scene {
                 return self.open.iter().rev().find(|open| open.call.id == id).cloned();
             }
             Record::Lifecycle { event, .. } => self.ended = matches!(event.as_str(), "exit" | "reclaimed"),
-            Record::Log { .. } | Record::Recovered { .. } | Record::Tombstone { .. } => {}
+            Record::Approval(_) | Record::Log { .. } | Record::Recovered { .. } | Record::Tombstone { .. } => {}
         }
         None
     }

@@ -33,6 +33,12 @@ pub fn message(entry: &Entry, under: Option<&Under>) -> String {
             None => format!("call {} ended: {}", outcome.id, outcome.status),
         },
         Record::Syscall(call) => format!("denied system call {}: {}", call.name, call.errno),
+        Record::Approval(approval) => {
+            format!(
+                "approval {} {}: {} {}: {}",
+                approval.id, approval.state, approval.tool, approval.object, approval.reason
+            )
+        }
         Record::Log { message, .. } => message.clone(),
         Record::Lifecycle { event, detail } => match detail.get("reason").and_then(Value::as_str) {
             Some(reason) => format!("{event}: {reason}"),
@@ -64,7 +70,8 @@ pub fn weight(record: &Record) -> Weight {
                 Weight::Info
             }
         }
-        Record::Recovered { .. } => Weight::Warn,
+        Record::Approval(approval) if approval.state == "approved" => Weight::Info,
+        Record::Recovered { .. } | Record::Approval(_) => Weight::Warn,
         Record::Start(_) | Record::Call(_) | Record::Result(_) | Record::Tombstone { .. } => Weight::Info,
     }
 }

@@ -262,8 +262,8 @@ static TOOLS: Section = Section {
             "Cedar, shim",
             "nothing",
             "[\"workspace.write\"]",
-            "Tools that need a person's approval for each call. A tool listed here need not be in `allow`. This version has \
-             no queue of approvals: such a call is denied, and the record says why.",
+            "Tools that need a person's approval for each call. A tool listed here need not be in `allow`. Such a \
+             call waits for `stockade approvals approve`; silence denies, and so does a run with `--headless`, at once.",
         ),
         key(
             "cedar",

@@ -200,7 +200,7 @@ fn fixes(page: &mut Page<'_>, explained: &Explained) -> io::Result<()> {
         return page.dim("fix").to(SAID).text("no policy can allow it").end();
     }
     if explained.ruling.verdict == Expect::Ask {
-        let text = "have a person approve it; this version has no way to ask one, and denies such a call";
+        let text = "have a person approve it while it waits: stockade approvals list";
         page.dim("fix").wrapped(SAID, Tone::Plain, text)?;
     }
     for fix in &denial.fixes {

@@ -53,6 +53,7 @@ pub fn replay(args: &Replay) -> Result<u8, Failure> {
         },
         name: start.agent.clone(),
         state: Some(args.state.state.clone()),
+        headless: true,
         filters: [Box::new(|_, _| Vec::new()), Box::new(|_, _| Vec::new())],
         log: Box::new(|level, message| format!("{level}: {}", plain(message))),
         notice: Box::new(|text| say(&plain(text))),
