@@ -28,6 +28,7 @@ test-vm: build
 bench: build
 	packaging/install-deps.sh bench
 	$(BIN)/stockade-bench
+	$(BIN)/stockade-bench calls
 
 lint:
 	packaging/install-deps.sh build

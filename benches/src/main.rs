@@ -1,9 +1,10 @@
-//! How long a cold run takes, from request to reaped, beside peers on the same machine. `stockade-bench decide`
-//! measures decisions on tool calls instead.
+//! How long a cold run takes, from request to reaped, beside peers on the same machine. `stockade-bench calls` measures
+//! whole tool calls instead, `stockade-bench decide` the decisions alone.
 //!
 //! All contenders take turns in one run, and the order rotates, so that what one leaves behind (the
 //! kernel takes a network namespace down for 40 ms after its owner is gone) falls on all alike.
 
+mod calls;
 mod component;
 mod contender;
 mod decide;
@@ -23,14 +24,19 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|arg| arg == "decide") {
         return ended(decide::run());
     }
-    let options = match options::parse(std::env::args_os().skip(1)) {
+    let word = std::env::args_os().nth(1);
+    if word.as_ref().is_some_and(|arg| arg == calls::ECHO) {
+        return ended(calls::echo().map_err(Into::into));
+    }
+    let whole = word.is_some_and(|arg| arg == "calls");
+    let options = match options::parse(std::env::args_os().skip(1 + usize::from(whole))) {
         Ok(options) => options,
         Err(message) => {
             eprintln!("stockade-bench: {message}");
             return ExitCode::from(2);
         }
     };
-    ended(run(&options))
+    ended(if whole { calls::run(&options) } else { run(&options) })
 }
 
 fn ended(result: Result<(), Box<dyn Error>>) -> ExitCode {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-const USAGE: &str = "usage: stockade-bench [--rounds N] [--json] [--stockade PATH]; stockade-bench decide";
+const USAGE: &str = "usage: stockade-bench [--rounds N] [--json] [--stockade PATH]; stockade-bench calls [--stockade PATH]; stockade-bench decide";
 
 pub struct Options {
     /// Turns each contender takes.
