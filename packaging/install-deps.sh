@@ -36,6 +36,19 @@ if ! command -v dpkg-query >/dev/null; then
 	exit 0
 fi
 
+# Servers of others, where node is; a test that lacks them says so.
+servers=/opt/stockade-tests/mcp
+if [ "$use" = test ] && command -v npm >/dev/null && [ "$(id -u)" -eq 0 ]; then
+	here=$(cd "$(dirname "$0")/../tests/mcp-servers" && pwd)
+	if ! cmp -s "$here/package-lock.json" "$servers/package-lock.json" || [ ! -d "$servers/node_modules" ]; then
+		mkdir -p "$servers"
+		cp "$here/package.json" "$here/package-lock.json" "$servers/"
+		# Nothing of the packages is run here; what they are is fixed by the digests in the lock file.
+		npm ci --prefix "$servers" --ignore-scripts --no-audit --no-fund ||
+			{ rm -rf "$servers"; echo "$0: the npm servers cannot be had here; their tests are skipped" >&2; }
+	fi
+fi
+
 missing=()
 for package in "${wanted[@]}"; do
 	state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)

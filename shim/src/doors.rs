@@ -22,6 +22,8 @@ pub struct Doors {
     pub control: OwnedFd,
     /// `SOCK_STREAM`, to a wasm cell.
     pub cell: Option<OwnedFd>,
+    /// `SOCK_STREAM`, to a native agent that speaks MCP.
+    pub agent: Option<OwnedFd>,
     /// An empty directory that is the shim's own.
     pub journal: OwnedFd,
     /// The workspace, if the run has one.
@@ -35,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub const CONTROL_FD: i32 = 3;
 /// Number of the cell channel's descriptor.
 pub const CELL_FD: i32 = 4;
+/// Number of the descriptor of a native agent's MCP session.
+pub const AGENT_FD: i32 = 6;
 
 /// Checks that `fd` is a socket of the type its contract says.
 ///

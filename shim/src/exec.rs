@@ -43,6 +43,17 @@ impl Stream {
         Self { pipe: None, kept: Vec::new(), room, dropped: 0 }
     }
 
+    /// A stream that is open already, of which `limit` bytes are kept.
+    pub(crate) fn open(pipe: OwnedFd, limit: u64) -> Self {
+        Self { pipe: Some(pipe), ..Self::new(limit) }
+    }
+
+    /// What is kept, and how much is not, for a record; what is in the pipe is taken first.
+    pub(crate) fn told(&mut self) -> serde_json::Value {
+        self.drain(usize::try_from(MAX_STREAM).unwrap_or(usize::MAX));
+        json!({ "text": String::from_utf8_lossy(&self.kept), "dropped": self.dropped })
+    }
+
     /// For poll(2); `None` before the launch and after the end of the stream.
     #[must_use]
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {

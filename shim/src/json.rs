@@ -11,40 +11,55 @@ pub const MAX_DEPTH: u32 = 16;
 /// Most values in one text, keys not counted. Bounds memory at a small multiple of the text.
 pub const MAX_VALUES: u32 = 16 * 1024;
 
+/// The same bounds of a server's result.
+const RESULT_DEPTH: u32 = 64;
+const RESULT_VALUES: u32 = 256 * 1024;
+
 /// Parses JSON text strictly.
 ///
 /// # Errors
 /// What is wrong and where (line and column), for the agent.
 pub fn parse(text: &[u8]) -> Result<Value, String> {
-    let mut left = MAX_VALUES;
+    within(text, MAX_DEPTH, MAX_VALUES)
+}
+
+/// The same of what a server answered, which may be larger.
+pub fn parse_result(text: &[u8]) -> Result<Value, String> {
+    within(text, RESULT_DEPTH, RESULT_VALUES)
+}
+
+fn within(text: &[u8], depth: u32, values: u32) -> Result<Value, String> {
+    let mut left = values;
     let mut source = serde_json::Deserializer::from_slice(text);
-    let seed = Strict { depth: 0, left: &mut left };
+    let seed = Strict { deeper: depth, left: &mut left, bounds: (depth, values) };
     let value = seed.deserialize(&mut source).map_err(|e| e.to_string())?;
     source.end().map_err(|e| e.to_string())?;
     Ok(value)
 }
 
 struct Strict<'a> {
-    depth: u32,
+    /// Levels that may follow.
+    deeper: u32,
     left: &'a mut u32,
+    /// Levels and values in all, for messages.
+    bounds: (u32, u32),
 }
 
 impl Strict<'_> {
     fn deeper(&mut self) -> Option<Strict<'_>> {
-        (self.depth < MAX_DEPTH).then_some(Strict { depth: self.depth + 1, left: self.left })
+        let deeper = self.deeper.checked_sub(1)?;
+        Some(Strict { deeper, left: self.left, bounds: self.bounds })
     }
 }
 
 impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Value, D::Error> {
-        *self.left = self.left.checked_sub(1).ok_or_else(|| D::Error::custom(TOO_MANY))?;
+        let (_, most) = self.bounds;
+        *self.left = self.left.checked_sub(1).ok_or_else(|| D::Error::custom(format!("more than {most} values")))?;
         source.deserialize_any(self)
     }
 }
-
-const TOO_DEEP: &str = "nested deeper than 16 levels";
-const TOO_MANY: &str = "more than 16384 values";
 
 impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
@@ -76,7 +91,9 @@ impl<'de> Visitor<'de> for Strict<'_> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Value, A::Error> {
         let mut out = Vec::new();
         loop {
-            let inner = self.deeper().ok_or_else(|| A::Error::custom(TOO_DEEP))?;
+            let (deepest, _) = self.bounds;
+            let inner =
+                self.deeper().ok_or_else(|| A::Error::custom(format!("nested deeper than {deepest} levels")))?;
             match items.next_element_seed(inner)? {
                 Some(value) => out.push(value),
                 None => return Ok(Value::Array(out)),
@@ -89,7 +106,9 @@ impl<'de> Visitor<'de> for Strict<'_> {
             if out.contains_key(&key) {
                 return Err(A::Error::custom(format_args!("duplicate key {:?}", shorten(&key))));
             }
-            let inner = self.deeper().ok_or_else(|| A::Error::custom(TOO_DEEP))?;
+            let (deepest, _) = self.bounds;
+            let inner =
+                self.deeper().ok_or_else(|| A::Error::custom(format!("nested deeper than {deepest} levels")))?;
             let value = entries.next_value_seed(inner)?;
             out.insert(key, value);
         }

@@ -18,6 +18,7 @@ pub mod heads;
 mod json;
 pub mod ledger;
 pub mod logs;
+pub mod mcp;
 mod mediator;
 pub mod notify;
 pub mod protocol;

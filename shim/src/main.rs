@@ -8,7 +8,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::prctl;
 use nix::sys::socket::SockType;
 use nix::sys::stat::Mode;
-use stockade_shim::doors::{CELL_FD, CONTROL_FD, check_socket};
+use stockade_shim::doors::{AGENT_FD, CELL_FD, CONTROL_FD, check_socket};
 use stockade_shim::sys::{fds, signals, unotify};
 use stockade_shim::{Doors, ShimError, diagnose, run};
 
@@ -36,21 +36,24 @@ fn prepare() -> Result<Doors, ShimError> {
     let control = fds::inherited(CONTROL_FD)
         .map_err(|errno| ShimError::Descriptor { fd: CONTROL_FD, problem: format!("not open ({errno})") })?;
     check_socket(CONTROL_FD, &control, SockType::SeqPacket)?;
-    let cell = match fds::inherited(CELL_FD) {
-        Ok(cell) => {
-            check_socket(CELL_FD, &cell, SockType::Stream)?;
-            Some(cell)
-        }
-        Err(Errno::EBADF) => None,
-        Err(errno) => return Err(ShimError::Descriptor { fd: CELL_FD, problem: errno.to_string() }),
-    };
+    let cell = optional(CELL_FD, SockType::Stream)?;
+    let agent = optional(AGENT_FD, SockType::Stream)?;
     let journal = directory(JOURNAL).map_err(|errno| ShimError::Setup(format!("{JOURNAL}: {errno}")))?;
     let workspace = match directory(WORKSPACE) {
         Ok(workspace) => Some(workspace),
         Err(Errno::ENOENT) => None,
         Err(errno) => return Err(ShimError::Setup(format!("{WORKSPACE}: {errno}"))),
     };
-    Ok(Doors { control, cell, journal, workspace })
+    Ok(Doors { control, cell, agent, journal, workspace })
+}
+
+/// A socket that not every run has.
+fn optional(fd: i32, wanted: SockType) -> Result<Option<OwnedFd>, ShimError> {
+    match fds::inherited(fd) {
+        Ok(socket) => check_socket(fd, &socket, wanted).map(|()| Some(socket)),
+        Err(Errno::EBADF) => Ok(None),
+        Err(errno) => Err(ShimError::Descriptor { fd, problem: errno.to_string() }),
+    }
 }
 
 fn directory(path: &str) -> nix::Result<OwnedFd> {

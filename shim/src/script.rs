@@ -293,7 +293,7 @@ impl Script {
                     self.end = Some(detail.clone());
                 }
                 "resumed" => (self.because, self.end) = (None, None),
-                "tool_started" => {
+                "tool_started" | "mcp_starting" => {
                     let cell = detail.get("cell").and_then(Value::as_u64).and_then(|cell| u32::try_from(cell).ok());
                     self.cells = self.cells.max(cell.unwrap_or(0));
                 }

@@ -30,18 +30,18 @@ impl Inputs {
             ToolCall::Write { size, .. } => {
                 let content = content(args)?;
                 if content.len() > MAX_CONTENT {
-                    return Err(format!("workspace.write: `content`: over {MAX_CONTENT} bytes; append in parts"));
+                    return Err(format!("workspace.write: /content: over {MAX_CONTENT} bytes; append in parts"));
                 }
                 // The policy decided on this size.
                 if content.len() as u64 != *size {
-                    return Err("workspace.write: `content_base64`: not canonical".to_owned());
+                    return Err("workspace.write: /content_base64: not canonical".to_owned());
                 }
                 Ok(Self { content })
             }
             ToolCall::Exec { argv, .. } => {
                 let json = serde_json::to_vec(argv).map_or(usize::MAX, |json| json.len());
                 if json > MAX_ARGV_JSON {
-                    return Err(format!("exec: `argv`: over {MAX_ARGV_JSON} bytes as JSON"));
+                    return Err(format!("exec: /argv: over {MAX_ARGV_JSON} bytes as JSON"));
                 }
                 Ok(Self::default())
             }
@@ -54,14 +54,20 @@ fn content(args: &Value) -> Result<Vec<u8>, String> {
     let text = |key| args.get(key).and_then(Value::as_str);
     match (text("content"), text("content_base64")) {
         (Some(text), None) => Ok(text.as_bytes().to_vec()),
-        (None, Some(text)) => STANDARD.decode(text).map_err(|e| format!("workspace.write: `content_base64`: {e}")),
+        (None, Some(text)) => STANDARD.decode(text).map_err(|e| format!("workspace.write: /content_base64: {e}")),
         _ => Err("workspace.write: give either `content` or `content_base64`".to_owned()),
     }
 }
 
-/// Does what was granted. `exec` is not among these: it takes a cell of its own.
+/// Does what was granted. `exec` and the tools of servers are not among these: they take cells of their own. `offered`
+/// gives the tools that the agent could call.
 #[must_use]
-pub fn perform(grant: &Grant, inputs: &Inputs, workspace: Option<&Workspace>) -> Answer {
+pub fn perform(
+    grant: &Grant,
+    inputs: &Inputs,
+    workspace: Option<&Workspace>,
+    offered: impl FnOnce() -> Vec<Value>,
+) -> Answer {
     let with = |act: &dyn Fn(&Workspace) -> Result<Value, crate::workspace::FsError>| match workspace {
         Some(workspace) => act(workspace).map_or_else(|e| e.answer(), Answer::ok),
         None => Answer::error(Status::Failed, "no_workspace", "this run has no workspace"),
@@ -73,7 +79,10 @@ pub fn perform(grant: &Grant, inputs: &Inputs, workspace: Option<&Workspace>) ->
         ToolCall::Stat { path } => with(&|w| w.stat(path)),
         ToolCall::Clock => clock(),
         ToolCall::Random { length } => random(*length),
-        ToolCall::Exec { .. } => Answer::error(Status::Failed, "internal", "exec is not performed here"),
+        ToolCall::Tools => Answer::ok(json!({ "tools": offered() })),
+        ToolCall::Exec { .. } | ToolCall::Mcp { .. } => {
+            Answer::error(Status::Failed, "internal", "it is not performed here")
+        }
     }
 }
 

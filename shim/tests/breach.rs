@@ -268,6 +268,7 @@ fn refused(kind: &str, message: &ToShim, attached: Option<std::os::fd::OwnedFd>)
     let (control, theirs) = pair(SockType::SeqPacket);
     let (_cell, cell_theirs) = pair(SockType::Stream);
     let doors = Doors {
+        agent: None,
         control: theirs,
         cell: (kind == "wasm").then_some(cell_theirs),
         journal: common::directory(dirs.path()),

@@ -67,8 +67,18 @@ pub(crate) fn unenforced(policy: &Policy) -> Vec<Gap> {
     for rule in &policy.sockets {
         found.push(gap(format!("sockets.unix {:?}", rule.path), "tells one Unix socket from another", &rule.origin));
     }
+    for rule in &policy.exec {
+        let own = policy.of_exec(&rule.id);
+        if !std::ptr::eq(own, policy) {
+            let of = |gap: Gap| Gap::at(gap.code, &rule.origin, format!("[[exec]] {:?}: {}", rule.id, gap.message));
+            found.extend(unenforced(own).into_iter().map(of));
+        }
+    }
     for rule in &policy.mcp {
-        found.push(gap(format!("[[mcp]] {:?}", rule.name), "starts MCP servers", &rule.origin));
+        // What its cell is to have is enforced like any native cell's, or not at all.
+        let own = policy.of_server(&rule.name).map(unenforced).unwrap_or_default();
+        let of = |gap: Gap| Gap::at(gap.code, &rule.origin, format!("[[mcp]] {:?}: {}", rule.name, gap.message));
+        found.extend(own.into_iter().map(of));
     }
     for rule in &policy.models {
         found.push(gap(format!("[[model]] {:?}", rule.name), "calls models", &rule.origin));

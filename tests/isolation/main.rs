@@ -29,6 +29,8 @@ mod journal;
 mod journald;
 mod language;
 mod limits;
+mod mcp;
+mod mcp_npm;
 mod native;
 mod operator;
 mod output;

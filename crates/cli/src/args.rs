@@ -1,6 +1,7 @@
 //! The command line. `--help`, man pages and completions come from here.
 
 pub mod journal;
+pub mod mcp;
 pub mod notary;
 pub mod operator;
 pub mod policy;
@@ -58,6 +59,9 @@ pub enum Command {
     /// Write, check, compare, test and explain policies
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// Look at MCP servers and approve their tools
+    #[command(subcommand)]
+    Mcp(mcp::Mcp),
     /// Print completions for a shell
     Completions {
         /// Which shell

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use stockade_cli::args::{Args, Command};
-use stockade_cli::commands::{doctor, generate, journal, notary, operator, policy, replay, resume, run};
+use stockade_cli::commands::{doctor, generate, journal, mcp, notary, operator, policy, replay, resume, run};
 use stockade_cli::failure::Failure;
 use stockade_cli::say::say;
 use stockade_supervisor::janitor;
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Journal(args) => journal::journal(&args),
         Command::Notary(args) => notary::notary(&args),
         Command::Policy(args) => policy::policy(&args),
+        Command::Mcp(args) => mcp::mcp(&args),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(&dir),
     })

@@ -1,5 +1,6 @@
 //! Files that lie beside a policy: Cedar files, and what MCP servers were approved with.
 
+use crate::bundle::MAX_SERVERS;
 use crate::diagnostic::{Diagnostic, Place, SourceText};
 use crate::extends::Layer;
 use crate::mcp::{McpServer, pin, read_tools};
@@ -14,11 +15,15 @@ pub(crate) struct Beside<'f> {
     pub(crate) folder: Option<&'f Folder>,
     /// Names and texts, for the seal.
     pub(crate) read: Vec<(String, String)>,
+    /// Servers are to be looked at before their lists are approved: no list is read, and none has a tool.
+    pub(crate) unlisted: bool,
 }
 
 /// An MCP server and its approved list.
 pub(crate) struct Served {
     pub(crate) rule: McpRule,
+    /// What names the policy of its cell.
+    pub(crate) policy: Located<String>,
     pub(crate) server: McpServer,
     /// The list's text.
     pub(crate) list: String,
@@ -37,6 +42,20 @@ impl Beside<'_> {
         Ok(source)
     }
 
+    /// The text of the policy that a cell of its own is to have: a preset, or a file.
+    pub(crate) fn policy(&mut self, name: &Located<String>) -> Result<SourceText, Diagnostic> {
+        let Some(wanted) = name.value.strip_prefix("preset:") else { return self.read(name) };
+        let known = crate::presets::preset_names()
+            .filter(|known| *known == wanted || known.split('@').next() == Some(wanted))
+            .max_by_key(|known| known.rsplit('@').next().and_then(|version| version.parse::<u32>().ok()));
+        let Some((known, text)) = known.and_then(|known| Some((known, crate::presets::preset(known)?))) else {
+            let shown: String = name.value.escape_debug().take(128).collect();
+            return Err(Diagnostic::at(&name.place, format!("there is no preset \"{shown}\""))
+                .help("write policy = \"preset:mcp-readonly@1\", or name a policy file beside this one"));
+        };
+        Ok(SourceText { name: format!("preset:{known}"), text: text.to_owned() })
+    }
+
     /// The MCP servers with what their approved lists say.
     pub(crate) fn servers(&mut self, layers: &[Layer]) -> Result<Vec<Served>, Vec<Diagnostic>> {
         let (mut servers, mut errors): (Vec<Served>, Vec<Diagnostic>) = (Vec::new(), Vec::new());
@@ -49,7 +68,17 @@ impl Beside<'_> {
                 errors.push(Diagnostic::at(&text.name.place, message).help("give it another name"));
                 continue;
             }
-            match self.read(&text.tools).and_then(|source| served(text, source)) {
+            if servers.len() >= MAX_SERVERS {
+                let message = format!("[[mcp]] \"{}\" is one server too many", text.name.value);
+                let help = format!("at most {MAX_SERVERS} are taken");
+                errors.push(Diagnostic::at(&text.name.place, message).help(help));
+                break;
+            }
+            let list = match self.unlisted {
+                true => Ok(SourceText { name: text.tools.value.clone(), text: "{\"tools\":[]}".to_owned() }),
+                false => self.read(&text.tools),
+            };
+            match list.and_then(|source| served(text, source)) {
                 Ok(server) => servers.push(server),
                 Err(error) => errors.push(error),
             }
@@ -59,17 +88,6 @@ impl Beside<'_> {
 }
 
 fn served(text: &McpText, source: SourceText) -> Result<Served, Diagnostic> {
-    let known = crate::presets::preset_names().find(|name| {
-        text.policy
-            .value
-            .strip_prefix("preset:")
-            .is_some_and(|wanted| wanted == *name || name.split('@').next() == Some(wanted))
-    });
-    if known.is_none() {
-        let shown: String = text.policy.value.escape_debug().take(128).collect();
-        return Err(Diagnostic::at(&text.policy.place, format!("there is no preset \"{shown}\""))
-            .help("write policy = \"preset:mcp-readonly@1\""));
-    }
     let source = Arc::new(source);
     let whole = Place { source: Arc::clone(&source), span: 0..0 };
     let fault = |error: crate::mcp::ReadError| {
@@ -89,8 +107,10 @@ fn served(text: &McpText, source: SourceText) -> Result<Served, Diagnostic> {
         name: text.name.value.clone(),
         command: text.command.clone(),
         policy: text.policy.value.clone(),
+        // Known when it is loaded.
+        policy_digest: String::new(),
         pins,
         origin: text.place.origin(),
     };
-    Ok(Served { rule, server, list: source.text.clone() })
+    Ok(Served { rule, policy: text.policy.clone(), server, list: source.text.clone() })
 }

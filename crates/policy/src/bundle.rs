@@ -6,15 +6,18 @@
 
 use crate::code::Code;
 use crate::digest;
-use crate::model::{CeilingEgress, EgressRule, ExecRule, Origin};
+use crate::model::{CeilingEgress, EgressRule, ExecRule, Origin, ToolLimit};
 use serde::{Deserialize, Serialize};
 
 /// Version of the encoding; a shim refuses any other.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// Lowest `limits.journal`: a first record, the last ones, and what is kept free for them.
 pub const MIN_JOURNAL: u64 = 512 * 1024;
 /// Largest encoded bundle in bytes.
 pub const MAX_BUNDLE: usize = 8 * 1024 * 1024;
+
+/// Most MCP servers of one policy.
+pub const MAX_SERVERS: usize = 16;
 
 /// What a shim needs to decide.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +33,10 @@ pub struct Bundle {
     pub digest: String,
     /// Tool calls in one run.
     pub calls: u64,
+    /// Calls of a tool under way at one time; `*` for all tools together.
+    pub concurrent: Vec<ToolLimit>,
+    /// Longest time of one call in milliseconds; `*` for each tool without an entry.
+    pub tool_walls: Vec<ToolLimit>,
     /// Bytes of log and output that are kept.
     pub output: u64,
     /// Bytes of the largest file `workspace.write` may make.
@@ -156,6 +163,22 @@ impl Bundle {
             Some(start) => tool.starts_with(start),
             None => tool == listed,
         })
+    }
+
+    /// The longest that one call of a tool may take, in milliseconds, if there is a limit.
+    #[must_use]
+    pub fn tool_wall(&self, tool: &str) -> Option<u64> {
+        let of = |name: &str| self.tool_walls.iter().find(|limit| limit.tool == name);
+        of(tool).or_else(|| of("*")).map(|limit| limit.most)
+    }
+
+    /// The limit that one more call of a tool would pass, while `under_way` of it and `all` of all tools are.
+    #[must_use]
+    pub fn over_concurrent(&self, tool: &str, under_way: u64, all: u64) -> Option<&ToolLimit> {
+        let passed = |limit: &&ToolLimit| {
+            (limit.tool == tool && under_way >= limit.most) || (limit.tool == "*" && all >= limit.most)
+        };
+        self.concurrent.iter().find(passed)
     }
 
     /// JSON, one object.

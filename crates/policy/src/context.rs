@@ -74,7 +74,8 @@ pub(crate) fn tool_args(call: &ToolCall) -> Value {
         }
         ToolCall::List { path, limit } => record([("limit", number(*limit)), ("path", Value::from(path.as_str()))]),
         ToolCall::Stat { path } => record([("path", Value::from(path.as_str()))]),
-        ToolCall::Clock => record([]),
+        // What a server's tool is asked is taken by the tool's own schema.
+        ToolCall::Clock | ToolCall::Tools | ToolCall::Mcp { .. } => record([]),
         ToolCall::Random { length } => record([("length", number(*length))]),
         ToolCall::Exec { argv: words, timeout_ms } => {
             let mut args = vec![("argc", number(words.len() as u64))];

@@ -10,9 +10,9 @@ use crate::context::{approved, context, tool_args, with_argv};
 use crate::denial::Denial;
 use crate::engine::{Costly, Engine, Outcome, Query, Record, Resource};
 use crate::facts::Facts;
-use crate::mcp::{McpServer, read_tools};
+use crate::mcp::{McpServer, McpTool, check_args, read_tools};
 use crate::schema::{self, actions};
-use crate::tool::{Tool, ToolCall};
+use crate::tool::{ArgError, Tool, ToolCall, checked};
 use crate::verdict::{Approval, Grant, Question, Verdict, action_hash};
 use cedar_policy_core::ast::{self, Eid, EntityType, EntityUID, Value as Cedar};
 use cedar_policy_core::entities::Entities;
@@ -130,12 +130,49 @@ impl Decider {
     /// Decides one call.
     pub fn decide(&self, request: &Request<'_>) -> Verdict {
         let Some(tool) = Tool::from_name(request.tool) else {
-            return Verdict::Deny(self.unknown_tool(request.tool));
+            return match self.served(request.tool) {
+                Some((server, tool)) => self.decide_served(server, tool, request),
+                None => Verdict::Deny(self.unknown_tool(request.tool)),
+            };
         };
-        match ToolCall::parse(tool, request.args) {
-            Ok(call) => self.decide_call(call, request),
+        match checked(tool, request.args) {
+            Ok(ToolCall::Tools) => Verdict::Allow(self.always(ToolCall::Tools)),
+            Ok(call) => self.decide_call(call, tool, request),
             Err(error) => Verdict::Deny(self.misfit(tool.name(), &error)),
         }
+    }
+
+    fn decide_served(&self, server: &McpServer, tool: &McpTool, request: &Request<'_>) -> Verdict {
+        let action = server.action(tool);
+        let args = match check_args(tool, request.args) {
+            Ok(args) => args.into_value(),
+            Err(error) => {
+                let at = (!error.at.is_empty()).then_some(error.at);
+                return Verdict::Deny(self.misfit(&action, &ArgError { tool: None, at, message: error.message }));
+            }
+        };
+        let call = ToolCall::Mcp { server: server.name().to_owned(), tool: tool.name().to_owned() };
+        let asked = Asked {
+            action: &action,
+            kind: schema::Resource::Tool,
+            server: true,
+            id: server.name(),
+            object: &action,
+            args,
+            argv: &[],
+            rule: None,
+        };
+        match self.judge(&asked, &request.facts) {
+            Judged::Allowed(outcome) => Verdict::Allow(self.grant(call, None, &outcome)),
+            Judged::Asks(before, after) => Verdict::Ask(self.question(call, None, request.args, &before, &after)),
+            Judged::Denied(outcome) => Verdict::Deny(self.denial(&asked, &outcome)),
+        }
+    }
+
+    /// Leave that needs no rule.
+    fn always(&self, call: ToolCall) -> Grant {
+        let reason = "every agent may ask which tools it has".to_owned();
+        Grant { call, rules: Vec::new(), exec: None, reason, policy_digest: self.bundle.digest.clone() }
     }
 
     /// Turns a question into a grant, if what was approved is what was asked.
@@ -152,10 +189,10 @@ impl Decider {
         Ok(question.grant)
     }
 
-    fn decide_call(&self, call: ToolCall, request: &Request<'_>) -> Verdict {
+    fn decide_call(&self, call: ToolCall, tool: Tool, request: &Request<'_>) -> Verdict {
         let exec = self.matching_exec(&call);
         let object = call.object();
-        let asked = asked(&call, &object, exec.as_deref());
+        let asked = asked(&call, tool, &object, exec.as_deref());
         match self.judge(&asked, &request.facts) {
             Judged::Allowed(outcome) => Verdict::Allow(self.grant(call, exec, &outcome)),
             Judged::Asks(before, after) => Verdict::Ask(self.question(call, exec, request.args, &before, &after)),
@@ -208,7 +245,7 @@ impl Decider {
     /// A call as Cedar takes it.
     pub(crate) fn cedar_request(&self, call: &ToolCall, facts: &Facts) -> Option<(ast::Request, Entities)> {
         let (exec, object) = (self.matching_exec(call), call.object());
-        let asked = asked(call, &object, exec.as_deref());
+        let asked = asked(call, call.tool()?, &object, exec.as_deref());
         let context = context(asked.args.clone(), asked.rule, facts);
         self.with_query(&asked, &context, |query| self.engine.cedar_request(query))
     }
@@ -222,7 +259,7 @@ impl Decider {
     }
 
     fn grant(&self, call: ToolCall, exec: Option<String>, outcome: &Outcome) -> Grant {
-        let rules = self.permitting(call.tool().name(), outcome);
+        let rules = self.permitting(&call.name(), outcome);
         let reason = format!("allowed by {}", self.describe(&rules));
         Grant { call, rules, exec, reason, policy_digest: self.bundle.digest.clone() }
     }
@@ -291,14 +328,14 @@ impl Decider {
 }
 
 /// A call of a built-in tool as it is asked about.
-fn asked<'a>(call: &'a ToolCall, object: &'a str, rule: Option<&'a str>) -> Asked<'a> {
+fn asked<'a>(call: &'a ToolCall, tool: Tool, object: &'a str, rule: Option<&'a str>) -> Asked<'a> {
     let argv = match call {
         ToolCall::Exec { argv, .. } => argv.as_slice(),
         _ => &[],
     };
     Asked {
-        action: call.tool().name(),
-        kind: schema::action(call.tool()).resource,
+        action: tool.name(),
+        kind: schema::action(tool).resource,
         server: false,
         id: argv.first().map_or(object, String::as_str),
         object,

@@ -1,14 +1,15 @@
 //! A [`Denial`] says everything anyone needs to know about a refusal, and is the same everywhere it shows.
 
 use crate::bundle::Bundle;
-use crate::model::Origin;
+use crate::model::{Origin, ToolLimit};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 /// A refusal, as the journal and the operator see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Denial {
-    /// `policy`; `schema` if the arguments do not fit the tool; `limit`; `approval` if nobody gave the one it needs.
+    /// `policy`; `schema` if the arguments do not fit the tool; `limit`; `concurrent` if too many calls are under way;
+    /// `mcp` if a server's tool is not the one that was approved; `approval` if nobody gave the one it needs.
     pub layer: &'static str,
     /// The rule that denies; `None` means that no rule allows.
     pub rule: Option<String>,
@@ -106,6 +107,38 @@ impl Denial {
     #[must_use]
     pub fn over_calls_reason(calls: u64) -> String {
         format!("limits.calls: this run has had its {calls} calls")
+    }
+
+    /// That of a call over `limits.concurrent`.
+    #[must_use]
+    pub fn over_concurrent(bundle: &Bundle, tool: &str, limit: &ToolLimit) -> Self {
+        let key = format!("limits.concurrent.{}", limit.tool);
+        let reason =
+            format!("{key}: {} calls are under way, and no more may be; ask again when one has ended", limit.most);
+        let raise = Fix {
+            key,
+            change: "wait, or raise".to_owned(),
+            file: Some(limit.origin.file.clone()),
+            line: Some(limit.origin.line),
+        };
+        let mut denial = Self::of("concurrent", tool.to_owned(), reason, &bundle.digest).fixed_by(vec![raise]);
+        denial.origin = Some(limit.origin.clone());
+        denial
+    }
+
+    /// That of a call of a server's tool that is not the one that was approved. What the server says of it now is for the
+    /// operator alone: it may be made to steer whoever reads it.
+    #[must_use]
+    pub fn drifted(bundle: &Bundle, tool: &str, server: &str, how: &str) -> Self {
+        let approve = Fix {
+            key: "[[mcp]] tools".to_owned(),
+            change: format!("look at it with `stockade mcp pin FILE {server}`, and approve"),
+            file: Some(bundle.file.clone()),
+            line: None,
+        };
+        let mut denial = Self::of("mcp", tool.to_owned(), how.to_owned(), &bundle.digest).fixed_by(vec![approve]);
+        "its server does not offer it as it was approved".clone_into(&mut denial.agent_reason);
+        denial
     }
 
     /// The same, with what would allow it.

@@ -4,6 +4,7 @@
 //! units and names of files do not count, limits, paths, rules and their ids do.
 
 use crate::bundle::Rule;
+use crate::model::ToolLimit;
 use crate::path::PathRule;
 use crate::resolve::{Entry, Resolved};
 use serde_json::{Value, json};
@@ -12,7 +13,8 @@ use sha2::{Digest, Sha256};
 /// First bytes of what is hashed; another form gets another line.
 const DOMAIN: &str = "stockade policy v2\n";
 
-pub(crate) fn digest(policy: &Resolved, rules: &[Rule]) -> String {
+/// `own_cells` are the digests of the policies that commands have of their own, by the id of each.
+pub(crate) fn digest(policy: &Resolved, rules: &[Rule], own_cells: &[(String, String)]) -> String {
     let paths = |list: &[Entry<PathRule>]| {
         let mut paths: Vec<String> = list.iter().map(|e| e.value.to_string()).collect();
         paths.sort();
@@ -38,7 +40,7 @@ pub(crate) fn digest(policy: &Resolved, rules: &[Rule]) -> String {
     let mut private: Vec<&String> = policy.private.iter().map(|entry| &entry.value).collect();
     private.sort();
     private.dedup();
-    let form = json!([
+    let mut form = json!([
         policy.id,
         policy.require,
         policy.limits,
@@ -63,6 +65,16 @@ pub(crate) fn digest(policy: &Resolved, rules: &[Rule]) -> String {
         policy.keep.as_ref().map(|time| time.value),
         rules,
     ]);
+    // What came later stands behind, under a name, where it is asked for: a policy without it keeps its digest.
+    let by_tool = |limits: &[Entry<ToolLimit>]| by_name(limits.iter().map(|limit| json!(limit.value)).collect());
+    for (name, limits) in [("concurrent", &policy.concurrent), ("tool_wall", &policy.tool_walls)] {
+        if let (Some(form), false) = (form.as_array_mut(), limits.is_empty()) {
+            form.push(json!({ name: by_tool(limits) }));
+        }
+    }
+    if let (Some(form), false) = (form.as_array_mut(), own_cells.is_empty()) {
+        form.push(json!({ "exec": by_name(own_cells.iter().map(|own| json!(own)).collect()) }));
+    }
     let mut text = String::from(DOMAIN);
     canonical(&form, &mut text);
     hex(text.as_bytes())

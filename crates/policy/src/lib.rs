@@ -32,6 +32,7 @@ mod load;
 pub mod mcp;
 mod model;
 pub mod native;
+mod offer;
 mod path;
 mod places;
 mod presets;
@@ -62,10 +63,10 @@ pub use denial::{Denial, Fix};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use facts::{Counts, Facts};
 pub use fix::{Checked, check_fix};
-pub use load::{CEILING, Ceiling, Options, load, load_with, parse_policy, parse_policy_beneath};
+pub use load::{CEILING, Ceiling, Options, Unpinned, load, load_with, parse_policy, parse_policy_beneath, unpinned};
 pub use model::{
     CeilingEgress, EgressRule, ExecRule, Fs, FsRule, LAYERS, Limits, McpRule, ModelRule, Narrowed, Origin, Policy,
-    RateRule, Require, Scheme, SecretRule, Setting, SocketRule, SyscallAction, SyscallRule, Unreachable,
+    RateRule, Require, Scheme, SecretRule, Setting, SocketRule, SyscallAction, SyscallRule, ToolLimit, Unreachable,
 };
 pub use path::{PathError, PathRule, WorkspacePath};
 pub use presets::{preset, preset_names};

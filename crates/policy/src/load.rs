@@ -1,10 +1,11 @@
 //! From a file's name to a [`Policy`]: open, parse, resolve, narrow, compile, and run its own tests.
 
-use crate::beside::Beside;
+use crate::beside::{Beside, Served};
 use crate::bundle::{Bundle, Rule, RuleKind, VERSION};
 use crate::cedar;
 use crate::cedar_file;
-use crate::diagnostic::{Diagnostic, Diagnostics, SourceText};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, SourceText};
+use crate::diff::{Change, Direction, diff};
 use crate::digest::digest;
 use crate::extends::{Layer, layers};
 use crate::mcp::McpServer;
@@ -48,6 +49,11 @@ impl Ceiling {
         parse_ceiling(&source).map(|file| Self(Arc::new(file))).map_err(Diagnostics)
     }
 
+    /// The same, but for what a policy file must bring.
+    fn undemanding(&self) -> Self {
+        Self(Arc::new(CeilingFile { seal: false, tests: false, ..CeilingFile::clone(&self.0) }))
+    }
+
     /// The host's own, if it has one.
     ///
     /// # Errors
@@ -75,12 +81,14 @@ pub struct Options {
     /// The name it has in messages and in the origins of its rules; its path, if there is none. A run that goes on has to
     /// get the bundle that it had, in whatever folder the operator is now.
     pub name: Option<String>,
+    /// Whether MCP servers have no approved lists yet, and so no tools.
+    pub unlisted: bool,
 }
 
 impl Default for Options {
     /// As a run loads it, but for the ceiling.
     fn default() -> Self {
-        Self { ceiling: None, trust: Trust::Enforce, tests: true, seal: true, name: None }
+        Self { ceiling: None, trust: Trust::Enforce, tests: true, seal: true, name: None, unlisted: false }
     }
 }
 
@@ -138,6 +146,50 @@ pub fn parse_policy_beneath(name: &str, text: &str, ceiling: &Ceiling) -> Result
     build(source, None, &options, None).map(|(policy, _)| policy)
 }
 
+/// A server of a policy as it is before anybody has approved its tools.
+#[derive(Debug)]
+pub struct Unpinned {
+    /// A policy that has the server and nothing else, beneath the same ceiling.
+    pub policy: Policy,
+    /// Name of the file, beside the policy's, that holds the approved list.
+    pub list: String,
+    /// Its text, if it is there.
+    pub approved: Option<String>,
+}
+
+/// Reads what a policy file says of one MCP server, whether or not its tools have been approved.
+///
+/// # Errors
+/// Everything wrong with the file as far as it is read for this, and with the policy of the server's cell.
+pub fn unpinned(path: &Path, server: &str, options: &Options) -> Result<Unpinned, Diagnostics> {
+    let opened = source::read(path, options.trust)?;
+    let source = Arc::new(opened.source);
+    let file = parse(&source).map_err(Diagnostics)?;
+    let Some(entry) = file.mcp.iter().find(|entry| entry.name.value == server) else {
+        let shown: String = server.escape_debug().take(64).collect();
+        let known: Vec<&str> = file.mcp.iter().map(|entry| entry.name.value.as_str()).collect();
+        let help = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+        return Err(Diagnostic::of(&source.name, format!("there is no [[mcp]] \"{shown}\"")).help(help).into());
+    };
+    let list = entry.tools.value.clone();
+    let missing = path.parent().is_some_and(|folder| !folder.join(&list).exists());
+    let approved = if missing { None } else { Some(opened.folder.read(&list)?.text) };
+    let text = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let command: Vec<String> = entry.command.iter().map(|word| text(word)).collect();
+    let alone = format!(
+        "version = 1\nid = \"pin\"\nextends = [\"preset:base@1\"]\n[[mcp]]\nname = {}\ncommand = [{}]\npolicy = {}\ntools = {}\n",
+        text(server),
+        command.join(", "),
+        text(&entry.policy.value),
+        text(&list)
+    );
+    let options = Options { unlisted: true, seal: false, tests: false, ..options.clone() };
+    let options = Options { ceiling: options.ceiling.as_ref().map(Ceiling::undemanding), ..options };
+    let alone = SourceText { name: format!("{} (its [[mcp]] alone)", source.name), text: alone };
+    let (policy, _) = build(alone, Some(&opened.folder), &options, None)?;
+    Ok(Unpinned { policy, list, approved })
+}
+
 type Built = (Policy, Vec<(String, String)>);
 
 /// Before the ids of rules that are only tried.
@@ -159,8 +211,10 @@ fn build(
         // The policy's own file stays last: its id and its seal are the policy's.
         layers.insert(layers.len().saturating_sub(1), Layer { prefix: TRIED.to_owned(), file });
     }
-    let mut beside = Beside { folder, read: Vec::new() };
-    let served = beside.servers(&layers).map_err(Diagnostics)?;
+    let mut beside = Beside { folder, read: Vec::new(), unlisted: options.unlisted };
+    let mut served = beside.servers(&layers).map_err(Diagnostics)?;
+    let server_policies = server_policies(&mut served, &mut beside, options)?;
+    let exec_policies = exec_policies(&layers, &mut beside, options)?;
     let ceiling = options.ceiling.as_ref().map(|ceiling| ceiling.0.as_ref());
     let resolved =
         resolve(&layers, &name, ceiling, served.iter().map(|one| one.rule.clone()).collect()).map_err(Diagnostics)?;
@@ -175,9 +229,14 @@ fn build(
         seal::check(&source, seal, &beside.read)?;
     }
     let mcp = served.into_iter().map(|one| (one.rule.name, one.list)).collect();
-    let bundle = bundle(&resolved, rules, mcp, &name);
+    let own_cells: Vec<(String, String)> =
+        exec_policies.iter().map(|(id, _, own)| (id.clone(), own.digest.clone())).collect();
+    let bundle = bundle(&resolved, rules, mcp, &own_cells, &name);
     let tests = own.map_or(&[][..], |layer: &Layer| &layer.file.tests);
     let mut policy = policy(resolved, bundle, tests.to_vec());
+    policy.server_policies = server_policies;
+    within_caller(&policy, &exec_policies).map_err(Diagnostics)?;
+    policy.exec_policies = exec_policies.into_iter().map(|(id, _, own)| (id, own)).collect();
     policy.sealed = sealed.is_some();
     policy.unpinned = own.map_or_else(Vec::new, |layer| {
         let bare = layer.file.extends.iter().filter(|entry| !entry.value.contains('@'));
@@ -190,6 +249,69 @@ fn build(
         }
     }
     Ok((policy, beside.read))
+}
+
+/// The policies of commands' own cells, with where each is named.
+fn exec_policies(
+    layers: &[Layer],
+    beside: &mut Beside<'_>,
+    options: &Options,
+) -> Result<Vec<(String, Place, Policy)>, Diagnostics> {
+    let ceiling = options.ceiling.as_ref().map(Ceiling::undemanding);
+    let options = Options { ceiling, seal: false, name: None, ..options.clone() };
+    let mut policies = Vec::new();
+    for entry in layers.iter().flat_map(|layer| &layer.file.exec) {
+        let Some(named) = &entry.policy else { continue };
+        let source = beside.policy(named).map_err(|error| Diagnostics(vec![error]))?;
+        let (policy, _) = build(source, None, &options, None)?;
+        policies.push((entry.id.value.clone(), named.place.clone(), policy));
+    }
+    Ok(policies)
+}
+
+/// Layers of a cell: what they give it, the caller must have.
+const CELL: [&str; 6] = ["cgroup", "rlimit", "fs", "landlock", "seccomp", "egress"];
+
+/// Refuses a command's policy that gives its cell what its caller has not.
+fn within_caller(policy: &Policy, own: &[(String, Place, Policy)]) -> Result<(), Vec<Diagnostic>> {
+    let mut errors = Vec::new();
+    for (id, place, own) in own {
+        let changes = match diff(policy, own) {
+            Ok(changes) => changes,
+            Err(error) => return Err(vec![Diagnostic::at(place, error.to_string())]),
+        };
+        let of_cell = |change: &&Change| CELL.contains(&change.layer) || change.key.starts_with("require.");
+        for change in changes.iter().filter(of_cell).filter(|change| change.direction != Direction::Narrowed) {
+            let message = format!(
+                "the policy of [[exec]] \"{id}\" gives its cell more than this one: {} {}",
+                change.key, change.what
+            );
+            errors.push(
+                Diagnostic::at(place, message).help("narrow it, or widen this policy, which is what a person reviews"),
+            );
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// The policies of the servers' cells: each is loaded as a policy of its own, beneath the same ceiling.
+fn server_policies(
+    served: &mut [Served],
+    beside: &mut Beside<'_>,
+    options: &Options,
+) -> Result<Vec<(String, Policy)>, Diagnostics> {
+    // A seal and tests are asked of the policy that is run; this one's seal covers the files that it names.
+    let ceiling = options.ceiling.as_ref().map(Ceiling::undemanding);
+    let options = Options { ceiling, seal: false, name: None, ..options.clone() };
+    let mut policies = Vec::new();
+    for one in served {
+        let source = beside.policy(&one.policy).map_err(|error| Diagnostics(vec![error]))?;
+        let (policy, _) = build(source, None, &options, None)?;
+        // Without a folder nothing beside it can be read, and so it can have no servers itself.
+        one.rule.policy_digest.clone_from(&policy.digest);
+        policies.push((one.rule.name.clone(), policy));
+    }
+    Ok(policies)
 }
 
 fn written(
@@ -231,7 +353,13 @@ fn written(
     if errors.is_empty() { Ok(rules) } else { Err(errors) }
 }
 
-fn bundle(resolved: &Resolved, rules: Vec<Rule>, mcp: Vec<(String, String)>, file: &str) -> Bundle {
+fn bundle(
+    resolved: &Resolved,
+    rules: Vec<Rule>,
+    mcp: Vec<(String, String)>,
+    own_cells: &[(String, String)],
+    file: &str,
+) -> Bundle {
     let denied = |e: &Entry<PathRule>| match &e.value {
         PathRule::Workspace(path) => Some(path.clone()),
         PathRule::Host(_) => None,
@@ -243,8 +371,10 @@ fn bundle(resolved: &Resolved, rules: Vec<Rule>, mcp: Vec<(String, String)>, fil
         version: VERSION,
         policy: resolved.id.clone(),
         file: file.to_owned(),
-        digest: digest(resolved, &rules),
+        digest: digest(resolved, &rules, own_cells),
         calls: resolved.limits.calls,
+        concurrent: resolved.concurrent.iter().map(|limit| limit.value.clone()).collect(),
+        tool_walls: resolved.tool_walls.iter().map(|limit| limit.value.clone()).collect(),
         output: resolved.limits.output,
         file_size: resolved.limits.file_size,
         journal: resolved.limits.journal,
@@ -274,6 +404,8 @@ fn policy(resolved: Resolved, bundle: Bundle, tests: Vec<TestText>) -> Policy {
         digest: bundle.digest.clone(),
         require: resolved.require,
         limits: resolved.limits,
+        concurrent: bundle.concurrent.clone(),
+        tool_walls: bundle.tool_walls.clone(),
         rates: resolved.rates.into_iter().map(|rate| rate.value).collect(),
         fs: Fs {
             read: rules(resolved.read),
@@ -290,6 +422,8 @@ fn policy(resolved: Resolved, bundle: Bundle, tests: Vec<TestText>) -> Policy {
         sockets: resolved.unix.into_iter().map(|e| SocketRule { origin: e.place.origin(), path: e.value }).collect(),
         mcp: resolved.mcp,
         models: resolved.models,
+        server_policies: Vec::new(),
+        exec_policies: Vec::new(),
         secrets: resolved.secrets,
         approvals_expire_ms: resolved.expires.0,
         narrowed: resolved.narrowed,

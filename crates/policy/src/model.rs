@@ -35,6 +35,10 @@ pub struct Policy {
     pub limits: Limits,
     /// Calls of tools in any 60 seconds.
     pub rates: Vec<RateRule>,
+    /// Calls of a tool under way at one time; `*` for all tools together.
+    pub concurrent: Vec<ToolLimit>,
+    /// Longest time of one call in milliseconds; `*` for each tool without an entry.
+    pub tool_walls: Vec<ToolLimit>,
     /// Paths.
     pub fs: Fs,
     /// Folders of the host in which workspaces may lie and where the ceiling says so; `None` is any.
@@ -53,6 +57,10 @@ pub struct Policy {
     pub sockets: Vec<SocketRule>,
     /// MCP servers.
     pub mcp: Vec<McpRule>,
+    /// The policies of the cells of MCP servers, by the server's name.
+    pub(crate) server_policies: Vec<(String, Policy)>,
+    /// The policies of commands that have cells of their own, by the entry's id.
+    pub(crate) exec_policies: Vec<(String, Policy)>,
     /// Model endpoints.
     pub models: Vec<ModelRule>,
     /// Secrets by name.
@@ -83,6 +91,24 @@ impl Policy {
     #[must_use]
     pub fn test_count(&self) -> usize {
         self.tests.len()
+    }
+
+    /// The policy of a command's cell: its own, or this one.
+    #[must_use]
+    pub fn of_exec(&self, id: &str) -> &Self {
+        self.exec_policies.iter().find(|(known, _)| known == id).map_or(self, |(_, policy)| policy)
+    }
+
+    /// Whether an agent could be given any tool but the one that lists them.
+    #[must_use]
+    pub fn offers_tools(&self) -> bool {
+        !self.bundle.listed.is_empty() || self.bundle.user_permits
+    }
+
+    /// The policy of an MCP server's cell, beneath the same ceiling.
+    #[must_use]
+    pub fn of_server(&self, name: &str) -> Option<&Self> {
+        self.server_policies.iter().find(|(known, _)| known == name).map(|(_, policy)| policy)
     }
 
     /// What the shim needs to decide, and nothing else of the policy.
@@ -244,6 +270,18 @@ pub struct RateRule {
     pub origin: Origin,
 }
 
+/// A number for a tool: calls under way at one time, or the longest time of one in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolLimit {
+    /// A tool's name, or `*`.
+    pub tool: String,
+    /// The most.
+    pub most: u64,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
 /// A place outside that may be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -276,8 +314,10 @@ pub struct McpRule {
     pub name: String,
     /// The absolute program and its arguments.
     pub command: Vec<String>,
-    /// The preset under which it runs.
+    /// The preset or the file of the policy under which it runs.
     pub policy: String,
+    /// That policy's digest.
+    pub policy_digest: String,
     /// Tools of the approved `tools/list`, with the SHA-256 of each one's description and schemas, sorted.
     pub pins: Vec<(String, String)>,
     /// Where it is written.

@@ -11,7 +11,6 @@ use crate::decide::{Asked, Decider, Judged, Request};
 use crate::denial::{Denial, Fix};
 use crate::facts::Facts;
 use crate::host::{Endpoint, Method, UrlPath};
-use crate::mcp::check_args;
 use crate::model::{EgressRule, Narrowed, Origin, Policy, Scheme, SyscallAction};
 use crate::native;
 use crate::path::{PathRule, beneath};
@@ -98,9 +97,6 @@ impl<'p> Judge<'p> {
         if tool == MODEL_CHAT {
             return self.chat(args, &facts);
         }
-        if let Some((name, of)) = tool.strip_prefix("mcp.").and_then(|rest| rest.split_once('.')) {
-            return self.mcp(name, of, args, &facts);
-        }
         match self.decider.decide(&Request { tool, args, facts }) {
             Verdict::Allow(grant) => Ruling {
                 verdict: Expect::Allow,
@@ -171,35 +167,9 @@ impl<'p> Judge<'p> {
         self.judged(&asked, &Facts::default())
     }
 
-    fn mcp(&self, name: &str, of: &str, args: &Value, facts: &Facts) -> Ruling {
-        let action = format!("mcp.{name}.{of}");
-        let server = self.decider.servers.iter().find(|server| server.name() == name);
-        let Some(tool) = server.and_then(|server| server.tool(of)) else {
-            return denied(self.decider.unknown_tool(&action));
-        };
-        let args = match check_args(tool, args) {
-            Ok(args) => args.into_value(),
-            Err(error) => {
-                let misfit = ArgError { tool: None, argument: None, message: error.to_string() };
-                return denied(self.decider.misfit(&action, &misfit));
-            }
-        };
-        let asked = Asked {
-            action: &action,
-            kind: schema::Resource::Tool,
-            server: true,
-            id: name,
-            object: &action,
-            args,
-            argv: &[],
-            rule: None,
-        };
-        self.judged(&asked, facts)
-    }
-
     fn chat(&self, args: &Value, facts: &Facts) -> Ruling {
         let misfit = |argument: &str, message: &str| {
-            let error = ArgError { tool: None, argument: Some(argument.to_owned()), message: message.to_owned() };
+            let error = ArgError { tool: None, at: Some(format!("/{argument}")), message: message.to_owned() };
             denied(self.decider.misfit(MODEL_CHAT, &error))
         };
         let Some(model) = args.get("model").and_then(Value::as_str) else { return misfit("model", "must be a string") };

@@ -135,6 +135,6 @@ const DOMAIN: &str = "stockade action v1\n";
 /// out is part of what is approved.
 pub(crate) fn action_hash(policy_digest: &str, call: &ToolCall, args: &Value) -> String {
     let mut text = String::from(DOMAIN);
-    digest::canonical(&json!([policy_digest, call.tool().name(), call.object(), args]), &mut text);
+    digest::canonical(&json!([policy_digest, call.name(), call.object(), args]), &mut text);
     digest::hex(text.as_bytes())
 }

@@ -11,7 +11,7 @@ use crate::operator::{Operator, Order, Pending};
 /// Longest datagram in bytes, both ways.
 pub const MAX_MESSAGE: usize = 256 * 1024;
 
-/// Which process set a message is about: `0` is the agent's cell, others are tool cells.
+/// Which process set a message is about: `0` is the agent's cell, others are cells of tools and MCP servers.
 pub type CellId = u32;
 
 /// What the supervisor tells the shim.
@@ -39,14 +39,21 @@ pub enum ToShim {
         /// The read-back, as the journal keeps it.
         enforcement: serde_json::Value,
     },
-    /// A tool cell could not be launched.
+    /// An MCP server's cell runs. Descriptors: the write end of its stdin, the read ends of its stdout and stderr.
+    ServerStarted {
+        /// The cell that [`ToSupervisor::LaunchServer`] named.
+        cell: CellId,
+        /// The read-back, as the journal keeps it.
+        enforcement: serde_json::Value,
+    },
+    /// A tool's or server's cell could not be launched.
     ToolRefused {
-        /// The cell that [`ToSupervisor::LaunchTool`] named.
+        /// The cell that [`ToSupervisor::LaunchTool`] or [`ToSupervisor::LaunchServer`] named.
         cell: CellId,
         /// The step and the reason, for the journal; not shown to the agent.
         error: String,
     },
-    /// A tool cell is gone, all of it.
+    /// A tool's or server's cell is gone, all of it.
     ToolExited {
         /// Which.
         cell: CellId,
@@ -97,6 +104,9 @@ pub struct Setup {
     pub policy_bundle: String,
     /// Canonical name of the workspace on the host, for the operator only.
     pub workspace: String,
+    /// The one MCP server that the run is about: it is started at once and asked for its tools, and the agent never runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<String>,
     /// How long a call waits for an approval, in milliseconds; none if nobody is there to give one, so that such calls
     /// are denied at once.
     pub approvals: Option<u64>,
@@ -224,7 +234,14 @@ pub enum ToSupervisor {
         /// The whole argument vector; the first is the entry's absolute program.
         argv: Vec<String>,
     },
-    /// End a tool cell (time limit, output limit).
+    /// Launch the cell of an MCP server, under the server's own policy.
+    LaunchServer {
+        /// Chosen by the shim as for [`Self::LaunchTool`], from the same numbers.
+        cell: CellId,
+        /// Name of the `[[mcp]]` entry.
+        name: String,
+    },
+    /// End a tool's or server's cell (time limit, output limit, broken protocol).
     KillTool {
         /// Which.
         cell: CellId,
@@ -266,6 +283,16 @@ pub enum ToSupervisor {
     Step(Step),
     /// The replay is over; the cell can be ended.
     Replayed(Replayed),
+    /// A piece of what the server that is looked at says of its tools: JSON of a `tools/list` answer.
+    LiveTools {
+        /// The next characters.
+        text: String,
+    },
+    /// The server that was to be looked at has shown its tools; the run can be ended.
+    Pinned {
+        /// Why it has not, if so.
+        error: Option<String>,
+    },
     /// The last record is durable.
     Bye(Summary),
 }

@@ -201,6 +201,14 @@ impl Mediator {
         Ok(count)
     }
 
+    /// The same of one call, for which its agent does not wait any more.
+    pub(super) fn withdraw_call(&mut self, call: u64, why: &str) -> Result<(), ShimError> {
+        let Some(waiting) = self.approvals.take(|waiting| waiting.call == call) else { return Ok(()) };
+        let step = self.step(&waiting, "withdrawn", why, None);
+        self.ledger.append(Record::Approval(Box::new(step)))?;
+        self.refuse_waiting(waiting, why)
+    }
+
     fn expired(&mut self, waiting: Waiting) -> Result<(), ShimError> {
         let step = self.step(&waiting, "expired", "nobody answered in time", None);
         self.ledger.append(Record::Approval(Box::new(step)))?;

@@ -47,8 +47,11 @@ pub(super) struct Asked<'a> {
 impl Mediator {
     /// Serves one call, up to its answer or, for `exec`, up to the launch.
     pub(super) fn call(&mut self, asked: &Asked<'_>) -> Result<(), ShimError> {
+        if self.calls.decided < self.decider.bundle().calls && self.park(asked)? {
+            return Ok(());
+        }
         let begun = Instant::now();
-        self.flights.take_off(asked.id, Flight { origin: asked.origin, begun, tool: asked.tool.to_owned() });
+        self.flights.take_off(asked.id, Flight { origin: asked.origin, begun, tool: asked.tool.to_owned(), raw: None });
         let allowed = self.decider.bundle().calls;
         let over = self.calls.decided >= allowed;
         // Who recalls a call counts it.
@@ -65,7 +68,7 @@ impl Mediator {
             Ok(args) => self.decide(tool, args, begun),
             Err(problem) => self.invalid(tool, problem),
         };
-        self.rates.count(Tool::from_name(tool), self.moment(begun));
+        self.rates.count(Some(tool).filter(|tool| self.decider.knows(tool)), self.moment(begun));
         let args = args.unwrap_or_else(|_| digest(text));
         match decision {
             Decision::Asks(question) => self.ask(asked, args, question),
@@ -83,15 +86,21 @@ impl Mediator {
                 self.answer(id, answer)
             }
             Decision::Granted(grant, inputs, approved) => {
+                // What was decided on is what a server gets, in one spelling and on one line.
+                let forwarded = if grant.call().tool().is_none() { args.to_string() } else { String::new() };
                 self.record_call(asked, args, Ok((&grant, approved)))?;
                 // From here on the intent of whatever changes something outlives a crash.
-                if grant.call().tool().effect() != Effect::Read {
+                if grant.call().effect() != Effect::Read {
                     self.ledger.commit()?;
                 }
                 if let ToolCall::Exec { argv, timeout_ms } = grant.call() {
                     return self.launch(id, &grant, argv, *timeout_ms);
                 }
-                let answer = perform(&grant, &inputs, self.workspace.as_ref());
+                if let ToolCall::Mcp { server, tool } = grant.call() {
+                    return self.call_server(id, server, tool, &forwarded);
+                }
+                let offered = || self.decider.offered(|server, tool| self.servers.lives(server.name(), tool.name()));
+                let answer = perform(&grant, &inputs, self.workspace.as_ref(), offered);
                 self.answer(id, answer)
             }
         }
@@ -102,12 +111,11 @@ impl Mediator {
         if let Some(frozen) = self.frozen(tool) {
             return frozen;
         }
-        let facts = Facts {
-            approved: false,
-            // A clock before 1970 is told as 1970.
-            now: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-            calls: self.rates.counts(Tool::from_name(tool), self.moment(now)),
-        };
+        if let Some(denial) = self.drifted(tool) {
+            return refused(denial);
+        }
+        let moment = self.moment(now);
+        let facts = Facts { calls: self.rates.counts(Some(tool), moment), ..facts() };
         match self.decider.decide(&stockade_policy::Request { tool, args, facts }) {
             Verdict::Deny(denial) => refused(denial),
             Verdict::Ask(question) => match Inputs::of(question.call(), args) {
@@ -121,10 +129,23 @@ impl Mediator {
 
     /// A grant with all it takes to act on it.
     pub(super) fn granted(&self, grant: Grant, tool: &str, args: &Value) -> Decision {
-        match Inputs::of(grant.call(), args) {
-            Ok(inputs) => Decision::Granted(grant, inputs, None),
-            Err(problem) => self.invalid(tool, &problem),
+        match (Inputs::of(grant.call(), args), self.over_concurrent(tool)) {
+            (Err(problem), _) => self.invalid(tool, &problem),
+            (Ok(_), Some(refused)) => refused,
+            (Ok(inputs), None) => Decision::Granted(grant, inputs, None),
         }
+    }
+
+    /// The refusal of a call that is one too many at this time.
+    fn over_concurrent(&self, tool: &str) -> Option<Decision> {
+        let bundle = self.decider.bundle();
+        // This call is in flight itself.
+        let others = |count: usize| (count as u64).saturating_sub(1);
+        let (same, all) = (self.flights.of(|asked| asked == tool).len(), self.flights.len());
+        let limit = bundle.over_concurrent(tool, others(same), others(all))?;
+        let denial = Denial::over_concurrent(bundle, tool, limit);
+        let answer = Answer::error(Status::Limit, "concurrent", &denial.reason);
+        Some(Decision::Refused(denial, answer))
     }
 
     fn invalid(&self, tool: &str, problem: &str) -> Decision {
@@ -195,7 +216,8 @@ impl Mediator {
             let message = format!("{MAX_TOOLS} commands run already; wait for one to end");
             return self.answer(id, Answer::error(Status::Limit, "concurrent", &message));
         }
-        let wall = Duration::from_millis(timeout_ms.map_or(rule.wall_ms, |ms| ms.min(rule.wall_ms)));
+        let most = bundle.tool_wall(Tool::Exec.name()).map_or(rule.wall_ms, |most| most.min(rule.wall_ms));
+        let wall = Duration::from_millis(timeout_ms.map_or(most, |ms| ms.min(most)));
         let (exec, output) = (rule.id.clone(), bundle.output);
         let cell = self.next_cell;
         let Some(next) = cell.checked_add(1) else {
@@ -236,6 +258,10 @@ impl Mediator {
         let Some(flight) = self.flights.land(id) else { return Ok(()) };
         match flight.origin {
             Origin::Channel => self.reply_to_cell(id, status, recorded, body),
+            Origin::Mcp { session, request } => {
+                self.reply_to_agent((session, request), status, flight.raw.as_deref(), &body);
+                Ok(())
+            }
         }
     }
 
@@ -247,6 +273,13 @@ impl Mediator {
             Err(error) => self.channel_failed(error),
         }
     }
+}
+
+/// What is true now, but for the calls before.
+pub(super) fn facts() -> Facts {
+    // A clock before 1970 is told as 1970.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Facts { approved: false, now, ..Facts::default() }
 }
 
 /// What a call over `limits.calls` is answered.
@@ -262,7 +295,7 @@ pub(crate) fn recorded_args(text: &[u8], over: bool) -> Value {
     }
 }
 
-fn bounded(text: &[u8]) -> Result<Value, String> {
+pub(super) fn bounded(text: &[u8]) -> Result<Value, String> {
     if text.len() > MAX_ARGS {
         return Err(format!("arguments of {} bytes; allowed are {MAX_ARGS}", text.len()));
     }

@@ -21,12 +21,14 @@ impl Mediator {
     /// Writes the last records, makes them durable, and says so.
     pub(super) fn finish(&mut self, end: &RunEnd) -> Result<(), ShimError> {
         self.ledger.close();
+        self.agents.close();
         self.drain_channel()?;
         for (cell, tool) in std::mem::take(&mut self.tools) {
             self.control.send(&ToSupervisor::KillTool { cell })?;
             let answer = Answer::error(Status::Failed, "agent_gone", "the agent's cell ended before the command");
             self.answer(tool.call, answer)?;
         }
+        self.end_servers()?;
         self.ledger.open()?;
         self.flush_counts()?;
         let detail = serde_json::to_value(end).map_err(|e| ShimError::Protocol(e.to_string()))?;
@@ -76,6 +78,7 @@ impl Mediator {
     /// Does what can still be done after an error.
     pub(super) fn give_up(&mut self, error: &ShimError) {
         self.channel = None;
+        self.agents.close();
         match error {
             ShimError::Journal(_) => self.wind_down(&error.to_string()),
             // The supervisor kills the cell when this process and its descriptors are gone; what is
@@ -104,8 +107,8 @@ impl Mediator {
     /// No record can be written any more: has the cell killed, and refuses every syscall until it
     /// is. Whatever fails here, this process ends, and with it every door of the cell.
     fn wind_down(&mut self, reason: &str) {
-        for cell in self.tools.keys() {
-            let _ = self.control.send(&ToSupervisor::KillTool { cell: *cell });
+        for cell in self.tools.keys().copied().chain(self.servers.cells()) {
+            let _ = self.control.send(&ToSupervisor::KillTool { cell });
         }
         let deadline = Instant::now() + PATIENCE;
         let mut done = self.control.send(&ToSupervisor::KillCell { reason: reason.to_owned() }).is_err();

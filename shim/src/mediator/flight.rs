@@ -8,6 +8,13 @@ use std::time::Instant;
 pub(super) enum Origin {
     /// The wasm cell, on its channel.
     Channel,
+    /// A session of MCP, and the request in it.
+    Mcp {
+        /// The session.
+        session: u32,
+        /// The request.
+        request: u64,
+    },
 }
 
 /// A call that was taken and is not answered yet.
@@ -19,6 +26,8 @@ pub(super) struct Flight {
     pub begun: Instant,
     /// The tool, as it was named.
     pub tool: String,
+    /// The answer as a server gave it, for who speaks its protocol.
+    pub raw: Option<String>,
 }
 
 /// All calls in flight, by id. Each leaves the table with its answer, and only so.
@@ -44,6 +53,23 @@ impl Flights {
     /// Calls of tools that `which` chooses.
     pub(super) fn of(&self, which: impl Fn(&str) -> bool) -> Vec<u64> {
         self.0.iter().filter(|(_, flight)| which(&flight.tool)).map(|(id, _)| *id).collect()
+    }
+
+    /// The call that a request became.
+    pub(super) fn asked_by(&self, origin: Origin) -> Option<u64> {
+        self.0.iter().find(|(_, flight)| flight.origin == origin).map(|(id, _)| *id)
+    }
+
+    /// Keeps a server's own text of an answer that is about to be given.
+    pub(super) fn keep_raw(&mut self, id: u64, raw: String) {
+        if let Some(flight) = self.0.get_mut(&id) {
+            flight.raw = Some(raw);
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The one call in flight; none if there are several, since which of them caused something is then unknown.

@@ -1,5 +1,6 @@
 //! The mediator: its state and its loop.
 
+mod agents;
 mod approval;
 pub(crate) mod call;
 mod cell;
@@ -7,6 +8,7 @@ mod finish;
 mod flight;
 mod orders;
 mod resume;
+mod servers;
 mod supervisor;
 mod wait;
 
@@ -31,8 +33,10 @@ use crate::notify::{Fold, Watch};
 use crate::replay;
 use crate::script::Script;
 use crate::workspace::Workspace;
+use agents::Agents;
 use approval::Approvals;
 use flight::Flights;
+use servers::Servers;
 use wait::Source;
 
 pub(crate) use call::OVER_SHOWN;
@@ -64,6 +68,10 @@ struct Mediator {
     /// Names that the operator froze.
     frozen: BTreeSet<String>,
     tools: BTreeMap<CellId, ToolRun>,
+    servers: Servers,
+    agents: Agents,
+    /// The last call whose id was given here.
+    last_call: u64,
     next_cell: CellId,
     calls: Calls,
     /// What a run before did, until the agent has done it again.
@@ -138,6 +146,9 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
         }
         Course::New | Course::Replayed(_) => (Writer::create(doors.journal)?, None),
     };
+    let mut agents = Agents::default();
+    doors.agent.into_iter().for_each(|socket| agents.admit(socket));
+    let servers = Servers::new(decider.servers());
     let ledger = Ledger::new(writer, journal);
     let logs = LogBudget::new(output);
     control.send(&ToSupervisor::Hello)?;
@@ -157,6 +168,9 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
         approvals: Approvals::default(),
         frozen,
         tools: BTreeMap::new(),
+        servers,
+        agents,
+        last_call: 0,
         next_cell: 1,
         calls: Calls::default(),
         script,
@@ -214,6 +228,8 @@ impl Mediator {
                         tool.drain();
                     }
                 }
+                Source::Server(cell) => self.serve_link(cell)?,
+                Source::Agent(session) => self.serve_agent(session, events)?,
                 Source::Cell => self.serve_cell(events)?,
                 Source::Control => {
                     if let Some(end) = self.serve_control()? {
@@ -223,6 +239,7 @@ impl Mediator {
             }
         }
         self.watches.retain(|watch| !watch.is_done());
+        self.unpark()?;
         if self.backlog {
             self.serve_frames()?;
         }
@@ -247,6 +264,7 @@ impl Mediator {
     fn caused_by(&self, cell: CellId) -> Option<u64> {
         match self.tools.get(&cell) {
             Some(tool) => Some(tool.call),
+            None if self.servers.is_cell(cell) => self.servers.only_call(cell),
             None => self.flights.only(),
         }
     }
@@ -269,6 +287,7 @@ impl Mediator {
             }
         }
         self.expire(now)?;
+        self.tick_servers(now)?;
         if self.condemned.is_some_and(|due| due <= now) {
             return Err(ShimError::Protocol("the agent's cell was to be killed and is not gone".to_owned()));
         }
@@ -306,6 +325,7 @@ impl Mediator {
     /// Ends the run, once; `told` is what the supervisor hears of it.
     fn end_run(&mut self, reason: &str, told: &ToSupervisor) -> Result<(), ShimError> {
         self.channel = None;
+        self.agents.close();
         self.closed = None;
         self.backlog = false;
         if self.condemned.is_some() {
@@ -316,8 +336,8 @@ impl Mediator {
         self.ledger.open()?;
         self.ledger.lifecycle("killed", json!({ "reason": reason }))?;
         self.ledger.commit()?;
-        for cell in self.tools.keys() {
-            self.control.send(&ToSupervisor::KillTool { cell: *cell })?;
+        for cell in self.tools.keys().copied().chain(self.servers.cells()) {
+            self.control.send(&ToSupervisor::KillTool { cell })?;
         }
         self.control.send(told)?;
         Ok(())

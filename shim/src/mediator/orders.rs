@@ -5,10 +5,12 @@ use std::time::Instant;
 use serde_json::json;
 use stockade_policy::Denial;
 use stockade_wire::control::ToSupervisor;
+use stockade_wire::frame::Status;
 use stockade_wire::operator::{Operator, Order, check_frozen, is_frozen_by};
 
 use super::Mediator;
 use super::call::{Decision, object, refused};
+use crate::answer::Answer;
 use crate::error::ShimError;
 
 /// Why a call of a frozen tool is refused, in words that an agent may see.
@@ -53,6 +55,10 @@ impl Mediator {
 
     /// Ends a call in flight: whether there was something to end.
     fn cut_short(&mut self, id: u64) -> Result<bool, ShimError> {
+        if self.give_up_call(id, FROZEN) {
+            self.answer(id, Answer::error(Status::Failed, "frozen", FROZEN))?;
+            return Ok(true);
+        }
         let running = self.tools.iter_mut().find(|(_, tool)| tool.call == id);
         let Some((cell, tool)) = running else { return Ok(false) };
         tool.cut_short(Instant::now());

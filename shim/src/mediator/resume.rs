@@ -6,7 +6,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::errno::Errno;
 use serde_json::{Value, json};
 use stockade_journal::{Outcome, Payload, Record};
-use stockade_policy::Tool;
 use stockade_wire::control::{AgentExit, Divergence};
 use stockade_wire::frame::Status;
 
@@ -64,7 +63,7 @@ impl Mediator {
         }
         *(if over { &mut self.calls.over } else { &mut self.calls.decided }) += 1;
         if !over {
-            self.rates.count(Tool::from_name(tool), Duration::from_micros(moment));
+            self.rates.count(Some(tool).filter(|tool| self.decider.knows(tool)), Duration::from_micros(moment));
         }
         let Some((status, body)) = answered else {
             self.catch_up();

@@ -10,6 +10,7 @@ use stockade_wire::control::{CellId, Course, ExitStatus, RunEnd, ToShim, ToSuper
 use stockade_wire::frame::Status;
 
 use super::Mediator;
+use super::servers::MAX_SERVERS;
 use crate::answer::Answer;
 use crate::control::Received;
 use crate::error::ShimError;
@@ -19,8 +20,8 @@ use crate::notify::Watch;
 /// Messages served before other descriptors get their turn.
 const BATCH: usize = 32;
 
-/// Listeners at one time: the agent's cell, tools, and some that are about to hang up.
-const MAX_WATCHES: usize = 4 * MAX_TOOLS;
+/// Listeners at one time: the agent's cell, tools, servers, and some that are about to hang up.
+const MAX_WATCHES: usize = 4 * MAX_TOOLS + 2 * MAX_SERVERS;
 
 impl Mediator {
     /// Sends what waits and serves what came; gives the run's end when the agent's cell is gone.
@@ -37,6 +38,9 @@ impl Mediator {
                     self.attested(enforcement)?;
                 }
                 ToShim::ToolStarted { cell, enforcement } => self.tool_started(cell, enforcement, rights)?,
+                ToShim::ServerStarted { cell, enforcement } => {
+                    self.server_started(cell, enforcement, expect(rights, "server_started")?)?;
+                }
                 ToShim::ToolRefused { cell, error } => {
                     no_rights("tool_refused", &rights)?;
                     self.tool_refused(cell, &error)?;
@@ -111,6 +115,9 @@ impl Mediator {
         self.started = true;
         self.control.send(&ToSupervisor::Started)?;
         self.tell_heads()?;
+        if let Some(server) = self.setup.pin.clone() {
+            self.start_server(&server)?;
+        }
         match self.channel.as_mut().map(|channel| channel.start()) {
             Some(Err(error)) => self.channel_failed(error),
             Some(Ok(())) | None => Ok(()),
@@ -150,6 +157,9 @@ impl Mediator {
     }
 
     fn tool_refused(&mut self, cell: CellId, error: &str) -> Result<(), ShimError> {
+        if self.servers.is_cell(cell) {
+            return self.server_refused(cell, error);
+        }
         let Some(tool) = self.tools.remove(&cell) else {
             return Err(out_of_place("tool_refused", "for a cell that was not asked for"));
         };
@@ -159,6 +169,9 @@ impl Mediator {
     }
 
     fn tool_exited(&mut self, cell: CellId, status: ExitStatus) -> Result<(), ShimError> {
+        if self.servers.is_cell(cell) {
+            return self.server_exited(cell, status);
+        }
         let Some(tool) = self.tools.remove(&cell) else {
             return Err(out_of_place("tool_exited", "for a cell that was not asked for"));
         };

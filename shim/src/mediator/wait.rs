@@ -8,6 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use stockade_wire::control::CellId;
 
 use super::Mediator;
+use super::agents::SessionId;
 use crate::error::ShimError;
 use crate::exec::{Stream, ToolRun};
 
@@ -18,6 +19,10 @@ pub(super) enum Source {
     Watch(usize),
     /// A stream of a tool's.
     Tool(CellId),
+    /// A stream of a server's.
+    Server(CellId),
+    /// A native agent's session.
+    Agent(SessionId),
     /// The cell channel.
     Cell,
     /// The control socket.
@@ -41,6 +46,17 @@ impl Mediator {
             for fd in [&tool.stdout, &tool.stderr].into_iter().filter_map(Stream::fd) {
                 add(Source::Tool(*cell), fd, PollFlags::POLLIN);
             }
+        }
+        for (cell, link) in self.servers.links() {
+            let streams = [(link.output(), PollFlags::POLLIN), (link.stderr.fd(), PollFlags::POLLIN)];
+            for (fd, events) in streams.into_iter().chain([(link.input(), PollFlags::POLLOUT)]) {
+                if let Some(fd) = fd {
+                    add(Source::Server(cell), fd, events);
+                }
+            }
+        }
+        for (session, fd, events) in self.agents.wants(!self.control.congested()) {
+            add(Source::Agent(session), fd, events);
         }
         if let Some(channel) = &self.channel {
             // A cell that does not take its answers, or whose log outruns the supervisor, waits.
@@ -71,6 +87,7 @@ impl Mediator {
             self.fold.deadline(),
             self.ledger.deadline(),
             tool,
+            self.servers.deadline(),
             self.ledger.heads.deadline(),
             self.approvals.deadline(),
             self.condemned,

@@ -93,6 +93,7 @@ pub fn setup(kind: &str) -> Setup {
         course: Course::New,
         policy_bundle: Bundle::name(&bundle(POLICY)),
         workspace: "/srv/work".into(),
+        pin: None,
         approvals: None,
         frozen: Vec::new(),
     }
@@ -162,6 +163,7 @@ impl Rig {
             (None, None)
         };
         let doors = Doors {
+            agent: None,
             control: theirs,
             cell: cell_theirs,
             journal: directory(&journal),

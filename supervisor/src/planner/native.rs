@@ -27,6 +27,9 @@ const HOST_PATH: &str = "host-path";
 const TMPFS_PART: u64 = 4;
 const TMPFS_INODES: u64 = 16_384;
 
+/// Descriptor of an agent's MCP session, which its environment names.
+const MCP_FD: u8 = 10;
+
 /// What a native cell is given.
 pub(crate) struct NativeInputs<'a> {
     pub what: &'static str,
@@ -36,9 +39,13 @@ pub(crate) struct NativeInputs<'a> {
     pub group: &'a CellGroup,
     pub landlock_abi: u8,
     pub hostname: &'a str,
+    /// Nothing to read, if there is none.
+    pub stdin: Option<OwnedFd>,
     pub stdout: OwnedFd,
     pub stderr: OwnedFd,
     pub status: OwnedFd,
+    /// The agent's MCP session, if it has one.
+    pub mcp: Option<OwnedFd>,
     pub argv: &'a [String],
     pub env: &'a [(String, String)],
 }
@@ -46,10 +53,15 @@ pub(crate) struct NativeInputs<'a> {
 /// A native cell.
 pub(crate) fn native(home: &Home, inputs: NativeInputs<'_>) -> Result<Order, RunError> {
     let mut draft = Draft::default();
-    draft.descriptor(dev_null()?, 0)?;
+    draft.descriptor(inputs.stdin.map_or_else(dev_null, Ok)?, 0)?;
     draft.descriptor(inputs.stdout, 1)?;
     draft.descriptor(inputs.stderr, 2)?;
     draft.descriptor(inputs.status, 3)?;
+    let mut env: Vec<String> = inputs.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    if let Some(mcp) = inputs.mcp {
+        draft.descriptor(mcp, MCP_FD)?;
+        env.push(format!("STOCKADE_MCP_FD={MCP_FD}"));
+    }
 
     let host = on_host(&inputs.policy.fs.read);
     let execute = on_host(&inputs.policy.fs.execute);
@@ -87,7 +99,7 @@ pub(crate) fn native(home: &Home, inputs: NativeInputs<'_>) -> Result<Order, Run
         additions: additions(inputs.policy)?,
         program: home.program("stockade-init")?,
         argv,
-        env: inputs.env.iter().map(|(k, v)| format!("{k}={v}")).collect(),
+        env,
         cwd: if has_workspace { WORKSPACE } else { "/tmp" },
     })
 }

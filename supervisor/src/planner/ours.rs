@@ -31,6 +31,8 @@ pub(crate) struct ShimInputs<'a> {
     pub diagnostics: OwnedFd,
     pub control: OwnedFd,
     pub channel: Option<OwnedFd>,
+    /// A native agent's MCP session.
+    pub agent: Option<OwnedFd>,
     pub journal: OwnedFd,
     /// The journal is a copy, and only read.
     pub only_read: bool,
@@ -47,6 +49,9 @@ pub(crate) fn shim(home: &Home, inputs: ShimInputs<'_>) -> Result<Order, RunErro
     draft.descriptor(inputs.control, 3)?;
     if let Some(channel) = inputs.channel {
         draft.descriptor(channel, 4)?;
+    }
+    if let Some(agent) = inputs.agent {
+        draft.descriptor(agent, 6)?;
     }
     let source = draft.slot(inputs.journal)?;
     let bind =

@@ -6,6 +6,7 @@ mod end;
 mod prepare;
 mod scene;
 mod serve;
+mod servers;
 mod signals;
 mod talk;
 mod tools;
@@ -77,6 +78,8 @@ pub struct Request {
     pub agent: Agent,
     /// Name in records.
     pub name: String,
+    /// The one MCP server that is to be looked at; then the agent never runs.
+    pub pin: Option<String>,
     /// State folder, if not the default.
     pub state: Option<PathBuf>,
     /// Nobody is there to approve anything, so that a call that needs it is denied at once.
@@ -110,6 +113,8 @@ pub struct Finished {
     pub clock: Clock,
     /// What a replay found.
     pub replayed: Option<Replayed>,
+    /// What the server that was to be looked at says of its tools, or why it does not.
+    pub pinned: Option<Result<String, String>>,
 }
 
 impl Finished {

@@ -14,6 +14,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::pipe2;
 use serde_json::{Value, json};
 use stockade_plan::step::Step;
+use stockade_policy::Policy;
 use stockade_wire::cell::{CellConfig, ENGINE_FINGERPRINT, compile_exit};
 
 use crate::attest::{Moment, MountWatch, attest};
@@ -94,17 +95,20 @@ pub(super) fn prepare(mut scene: Scene) -> Result<Ready, RunError> {
     let (mut output, [stdout, stderr]) = Output::new(scene.request.policy.limits.output, filters)?;
     let (control, shim_control) = Control::pair()?;
     let (diagnostics, shim_diagnostics) = pipe2(OFlag::O_CLOEXEC).doing("make", "pipe")?;
-    let (channel, shim_channel) = match &agent {
-        Prepared::Wasm { .. } => {
-            let pair = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC);
-            let (cell, shim) = pair.doing("make", "cell channel")?;
-            (Some(cell), Some(shim))
-        }
-        Prepared::Native { .. } => (None, None),
+    // A native agent speaks MCP over it, if there is any tool that it could be given.
+    let speaks = matches!(agent, Prepared::Wasm { .. }) || scene.request.policy.offers_tools();
+    let (channel, shim_channel) = if speaks {
+        let pair = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC);
+        let (cell, shim) = pair.doing("make", "cell channel")?;
+        (Some(cell), Some(shim))
+    } else {
+        (None, None)
     };
+    let is_native = matches!(agent, Prepared::Native { .. });
+    let (shim_channel, shim_agent) = if is_native { (None, shim_channel) } else { (shim_channel, None) };
 
     // Both orders first, for they can be refused; then shim and cell are launched side by side.
-    let (shim, shim_group) = shim_order(&scene, shim_control, shim_diagnostics, shim_channel)?;
+    let (shim, shim_group) = shim_order(&scene, shim_control, shim_diagnostics, [shim_channel, shim_agent])?;
     let (cell, cell_group, status) = cell_order(&scene, &agent, stdout, stderr, channel)?;
     let (shim, cell) = (begin(&scene.home, shim)?, begin(&scene.home, cell)?);
     let mut diagnostics = File::from(diagnostics);
@@ -304,7 +308,7 @@ fn shim_order(
     scene: &Scene,
     control: OwnedFd,
     diagnostics: OwnedFd,
-    channel: Option<OwnedFd>,
+    [channel, agent]: [Option<OwnedFd>; 2],
 ) -> Result<(Order, CellGroup), RunError> {
     // On v1 a shim has its address space limited instead: joining three more hierarchies costs every run.
     let limits = scene.hierarchies.on_v1.is_empty().then_some(SHIM_LIMITS);
@@ -320,6 +324,7 @@ fn shim_order(
             diagnostics,
             control,
             channel,
+            agent,
             journal: scene.lend_journal()?,
             only_read: scene.note.copy.is_some(),
             workspace,
@@ -359,39 +364,61 @@ fn cell_order(
             Ok((order, group, None))
         }
         Prepared::Native { argv, .. } => {
-            let (order, group, status) = native_order(scene, "cell", Range::Agent, argv, (stdout, stderr))?;
+            let native = Native {
+                what: "agent's cell",
+                name: "cell",
+                range: Range::Agent,
+                policy: &scene.request.policy,
+                env: &scene.env,
+                argv,
+                stdin: None,
+                stdout,
+                stderr,
+                mcp: channel,
+            };
+            let (order, group, status) = native_order(scene, native)?;
             Ok((order, group, Some(status)))
         }
     }
 }
 
-/// A native cell of this run: the agent's, or a tool's.
-pub(super) fn native_order(
-    scene: &Scene,
-    name: &str,
-    range: Range,
-    argv: &[String],
-    (stdout, stderr): (OwnedFd, OwnedFd),
-) -> Result<(Order, CellGroup, File), RunError> {
-    let limits = scene.request.policy.limits;
+/// A native cell of this run: the agent's, a tool's, or an MCP server's.
+pub(super) struct Native<'a> {
+    pub what: &'static str,
+    pub name: &'a str,
+    pub range: Range,
+    pub policy: &'a Policy,
+    pub env: &'a [(String, String)],
+    pub argv: &'a [String],
+    pub stdin: Option<OwnedFd>,
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+    pub mcp: Option<OwnedFd>,
+}
+
+pub(super) fn native_order(scene: &Scene, native: Native<'_>) -> Result<(Order, CellGroup, File), RunError> {
+    let Native { what, name, range, policy, env, argv, stdin, stdout, stderr, mcp } = native;
+    let limits = policy.limits;
     let cgroup = Limits { memory: limits.memory, pids: limits.pids, cpu_millis: limits.cpu_millis };
     let group = CellGroup::create(&scene.hierarchies, &scene.run, name, Some(cgroup))?;
     let (status, their_status) = pipe2(OFlag::O_CLOEXEC).doing("make", "status pipe")?;
     let order = planner::native(
         &scene.home,
         NativeInputs {
-            what: if name == "cell" { "agent's cell" } else { "tool's cell" },
-            policy: &scene.request.policy,
+            what,
+            policy,
             workspace: scene.workspace.as_ref(),
             host_id: scene.reservation.host_id(range),
             group: &group,
             landlock_abi: scene.landlock_abi,
             hostname: "cell",
+            stdin,
             stdout,
             stderr,
             status: their_status,
+            mcp,
             argv,
-            env: &scene.env,
+            env,
         },
     )?;
     Ok((order, group, status.into()))

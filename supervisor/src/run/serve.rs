@@ -18,6 +18,7 @@ use crate::heads::Heads;
 use crate::operator;
 use crate::run::end::{of_native, of_wasm, program_status};
 use crate::run::prepare::Ready;
+use crate::run::servers;
 use crate::run::tools::{self, Tool};
 use crate::run::{Agent, Course, Finished};
 
@@ -64,7 +65,12 @@ struct Run {
     /// Why heads are no longer signed.
     unsigned: Option<String>,
     replayed: Option<Replayed>,
+    live_tools: String,
+    pinned: Option<Result<String, String>>,
 }
+
+/// Most bytes of a server's list that is looked at.
+const MAX_LIVE: usize = 8 * 1024 * 1024;
 
 pub(super) fn serve(ready: Ready) -> Result<Finished, RunError> {
     let mut run = Run {
@@ -79,6 +85,8 @@ pub(super) fn serve(ready: Ready) -> Result<Finished, RunError> {
         farewell: None,
         unsigned: None,
         replayed: None,
+        live_tools: String::new(),
+        pinned: None,
     };
     // The agent's cell, then what is left in its pipes: every writer is dead, so they end.
     while !run.cell_gone || !run.ready.output.ended() {
@@ -264,6 +272,15 @@ impl Run {
                 }
                 Ok(())
             }
+            ToSupervisor::LaunchServer { cell, name } => {
+                if self.ending.is_none() && !self.cell_gone {
+                    match servers::launch(&self.ready.scene, &self.ready.control, cell, &name) {
+                        Ok(server) => self.tools.extend(server),
+                        Err(error) => self.unless_shim_gone(error)?,
+                    }
+                }
+                Ok(())
+            }
             ToSupervisor::Committed { first, leaves } => {
                 let heads = self.ready.scene.heads.as_mut();
                 let told = heads.map_or(Ok(()), |heads| heads.committed(first, &leaves));
@@ -309,6 +326,17 @@ impl Run {
                 self.replayed = Some(replayed);
                 // What the cell would do from here on is on no record.
                 end_group(&self.ready.cell.group.v2, PATIENCE)
+            }
+            ToSupervisor::LiveTools { text } => {
+                if self.live_tools.len() + text.len() <= MAX_LIVE {
+                    self.live_tools.push_str(&text);
+                }
+                Ok(())
+            }
+            ToSupervisor::Pinned { error } => {
+                let live = std::mem::take(&mut self.live_tools);
+                self.pinned.get_or_insert(error.map_or(Ok(live), Err));
+                self.kill(Reason::Finished, "the server's tools were looked at; no agent ran".into())
             }
             ToSupervisor::Bye(summary) => {
                 self.farewell = Some(summary);
@@ -468,6 +496,7 @@ impl Run {
             interrupted_by: self.interrupted_by,
             clock,
             replayed: self.replayed,
+            pinned: self.pinned,
         })
     }
 }

@@ -63,6 +63,7 @@ impl Talk<'_> {
             component_digest: component_digest.clone(),
             settings,
             course,
+            pin: request.pin.clone(),
             policy_bundle: name,
             workspace: self.scene.workspace.as_ref().map(|w| w.name.to_string_lossy().into_owned()).unwrap_or_default(),
             approvals: (!request.headless).then_some(request.policy.approvals_expire_ms),
@@ -114,7 +115,8 @@ impl Talk<'_> {
             ToSupervisor::Started => {}
             other => return Err(out_of_order(&other)),
         }
-        if let Prepared::Native { .. } = agent {
+        // Who looks at a server's tools runs no agent: its cell is there to be ended.
+        if let (Prepared::Native { .. }, None) = (agent, &self.scene.request.pin) {
             self.cell.newborn.go()?;
         }
         Ok(())

@@ -11,12 +11,13 @@ use stockade_wire::control::{CellId, ExitStatus, ToShim};
 
 use crate::attest::{Moment, attest};
 use crate::cgroup::{end_group, remove_tree};
+use crate::environment;
 use crate::error::{Doing, RunError};
 use crate::launch::begin;
 use crate::reserve::Range;
 use crate::run::control::Control;
 use crate::run::end::program_status;
-use crate::run::prepare::{Process, native_order};
+use crate::run::prepare::{Native, Process, native_order};
 use crate::run::scene::Scene;
 
 /// How long killed processes may take to be gone.
@@ -54,7 +55,25 @@ fn try_launch(scene: &Scene, control: &Control, id: CellId, exec: &str, argv: &[
     }
     let (stdout, their_stdout) = pipe2(OFlag::O_CLOEXEC).doing("make", "pipe")?;
     let (stderr, their_stderr) = pipe2(OFlag::O_CLOEXEC).doing("make", "pipe")?;
-    let (order, group, status) = native_order(scene, &name(id), Range::Tools, argv, (their_stdout, their_stderr))?;
+    let policy = scene.request.policy.of_exec(exec);
+    // What the agent was given of the operator's environment is fixed for the run; what another policy gives is its own.
+    let env = match std::ptr::eq(policy, &scene.request.policy) {
+        true => scene.env.clone(),
+        false => environment::of(policy, |name| std::env::var_os(name))?,
+    };
+    let native = Native {
+        what: "tool's cell",
+        name: &name(id),
+        range: Range::Tools,
+        policy,
+        env: &env,
+        argv,
+        stdin: None,
+        stdout: their_stdout,
+        stderr: their_stderr,
+        mcp: None,
+    };
+    let (order, group, status) = native_order(scene, native)?;
     let process = Process::born(begin(&scene.home, order)?.finish()?, group, Some(status))?;
     let newborn = &process.newborn;
     let enforcement = attest(newborn, &process.group, &scene.hierarchies, Moment::BeforeExec)?;
@@ -81,7 +100,7 @@ pub(super) fn kill(tool: &Tool) -> Result<(), RunError> {
     end_group(&tool.process.group.v2, PATIENCE)
 }
 
-fn remove(scene: &Scene, id: CellId) -> Result<(), RunError> {
+pub(super) fn remove(scene: &Scene, id: CellId) -> Result<(), RunError> {
     let v2 = scene.note.v2.join(name(id));
     end_group(&v2, PATIENCE)?;
     remove_tree(&v2, PATIENCE)?;
@@ -91,6 +110,6 @@ fn remove(scene: &Scene, id: CellId) -> Result<(), RunError> {
     Ok(())
 }
 
-fn name(id: CellId) -> String {
+pub(super) fn name(id: CellId) -> String {
     format!("tool-{id}")
 }

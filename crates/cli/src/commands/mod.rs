@@ -3,6 +3,7 @@
 pub mod doctor;
 pub mod generate;
 pub mod journal;
+pub mod mcp;
 pub mod notary;
 pub mod operator;
 pub mod policy;

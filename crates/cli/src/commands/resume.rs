@@ -42,6 +42,7 @@ pub fn resume(args: &Resume) -> Result<u8, Failure> {
         workspace: launched.workspace,
         agent: Agent::Wasm { component: recorded.component.clone(), task: recorded.settings.task.clone() },
         name: start.agent,
+        pin: None,
         state: Some(state.clone()),
         headless: args.headless,
         filters,

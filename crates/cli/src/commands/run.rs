@@ -35,6 +35,7 @@ pub fn run(args: Run) -> Result<u8, Failure> {
         workspace: args.workspace,
         name: args.name.unwrap_or_else(|| default_name(&agent)),
         agent,
+        pin: None,
         state: Some(args.state),
         headless: args.headless,
         filters,

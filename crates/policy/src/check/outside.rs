@@ -90,9 +90,8 @@ fn credentials(policy: &Policy, found: &mut Findings) {
 #[must_use]
 pub fn unenforced(policy: &Policy) -> Vec<(String, Origin)> {
     let egress = policy.egress.iter().map(|rule| (format!("egress.{}", rule.id), rule.origin.clone()));
-    let mcp = policy.mcp.iter().map(|rule| (format!("mcp.{}", rule.name), rule.origin.clone()));
     let models = policy.models.iter().map(|rule| (format!("model.{}", rule.name), rule.origin.clone()));
     let secrets = policy.secrets.iter().map(|rule| (format!("secret.{}", rule.name), rule.origin.clone()));
     let sockets = policy.sockets.iter().map(|rule| (format!("sockets.unix {}", rule.path), rule.origin.clone()));
-    egress.chain(mcp).chain(models).chain(secrets).chain(sockets).collect()
+    egress.chain(models).chain(secrets).chain(sockets).collect()
 }

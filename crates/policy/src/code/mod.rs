@@ -28,6 +28,18 @@ pub struct Code {
     pub when: Vec<Op>,
 }
 
+impl Code {
+    /// Whether it decides on calls of this action.
+    pub(crate) fn is_about(&self, action: &str) -> bool {
+        self.actions.as_ref().is_none_or(|actions| actions.iter().any(|uid| uid.1 == action))
+    }
+
+    /// Whether it holds of every call of its actions.
+    pub(crate) fn is_unconditional(&self) -> bool {
+        self.principal.is_empty() && self.resource.is_empty() && self.when.is_empty()
+    }
+}
+
 /// An entity: its type's name and its id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Uid(pub String, pub String);

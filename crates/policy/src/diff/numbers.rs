@@ -2,7 +2,7 @@
 
 use super::{Change, Direction};
 use crate::language::{Kind, POLICY};
-use crate::model::{ExecRule, Origin, Policy};
+use crate::model::{ExecRule, Origin, Policy, RateRule, ToolLimit};
 use crate::resolve::show_limit;
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ pub(super) fn changes(a: &Policy, b: &Policy) -> Vec<Change> {
     let mut changes = Vec::new();
     let section = POLICY.all().into_iter().find(|section| section.name == "limits");
     for key in section.map(|section| section.keys).unwrap_or_default() {
-        if matches!(key.kind, Kind::Counts(..)) {
+        if matches!(key.kind, Kind::Counts(..) | Kind::Times(..)) {
             continue;
         }
         // An optional one that is absent is the largest there is.
@@ -25,6 +25,9 @@ pub(super) fn changes(a: &Policy, b: &Policy) -> Vec<Change> {
         ));
     }
     rates(a, b, &mut changes);
+    let count = |value: u64| value.to_string();
+    by_tool("concurrent", &a.concurrent, &b.concurrent, count, &mut changes);
+    by_tool("tool_wall", &a.tool_walls, &b.tool_walls, |value| show_limit(Kind::Time(0, 0), value), &mut changes);
     commands(a, b, &mut changes);
     let expires = |policy: &Policy| (policy.approvals_expire_ms, None);
     let show = |value| show_limit(Kind::Time(0, 0), value);
@@ -75,15 +78,25 @@ fn commands(a: &Policy, b: &Policy, changes: &mut Vec<Change>) {
 }
 
 fn rates(a: &Policy, b: &Policy, changes: &mut Vec<Change>) {
-    let mut tools: Vec<&str> = a.rates.iter().chain(&b.rates).map(|rate| rate.tool.as_str()).collect();
+    let of = |policy: &Policy| -> Vec<ToolLimit> {
+        let limit =
+            |rate: &RateRule| ToolLimit { tool: rate.tool.clone(), most: rate.calls, origin: rate.origin.clone() };
+        policy.rates.iter().map(limit).collect()
+    };
+    by_tool("calls_per_minute", &of(a), &of(b), |value| value.to_string(), changes);
+}
+
+/// Numbers by tool; what has none has no limit.
+fn by_tool(key: &str, a: &[ToolLimit], b: &[ToolLimit], show: impl Fn(u64) -> String, changes: &mut Vec<Change>) {
+    let mut tools: Vec<&str> = a.iter().chain(b).map(|limit| limit.tool.as_str()).collect();
     tools.sort_unstable();
     tools.dedup();
     for tool in tools {
-        let of = |policy: &Policy| {
-            let rate = policy.rates.iter().find(|rate| rate.tool == tool);
-            (rate.map_or(u64::MAX, |rate| rate.calls), rate.map(|rate| rate.origin.clone()))
+        let of = |limits: &[ToolLimit]| {
+            let limit = limits.iter().find(|limit| limit.tool == tool);
+            (limit.map_or(u64::MAX, |limit| limit.most), limit.map(|limit| limit.origin.clone()))
         };
-        let show = |value: u64| if value == u64::MAX { "no limit".to_owned() } else { value.to_string() };
-        changes.extend(compare("tools", format!("limits.calls_per_minute.{tool}"), of(a), of(b), show));
+        let show = |value: u64| if value == u64::MAX { "no limit".to_owned() } else { show(value) };
+        changes.extend(compare("tools", format!("limits.{key}.{tool}"), of(a), of(b), show));
     }
 }

@@ -78,7 +78,7 @@ fn sockets(policy: &Policy) -> Set {
 
 fn servers(policy: &Policy) -> Set {
     let one = |rule: &crate::model::McpRule| {
-        (rule.name.clone(), (json!([rule.command, rule.policy, rule.pins]), Some(rule.origin.clone())))
+        (rule.name.clone(), (json!([rule.command, rule.policy_digest, rule.pins]), Some(rule.origin.clone())))
     };
     policy.mcp.iter().map(one).collect()
 }

@@ -83,8 +83,7 @@ enum Compared {
 
 fn author(a: &Policy, b: &Policy, action: &str) -> Compared {
     let of = |bundle: &'_ Bundle| -> Vec<Rule> {
-        let about = |code: &Code| code.actions.as_ref().is_none_or(|actions| actions.iter().any(|uid| uid.1 == action));
-        bundle.rules.iter().filter(|rule| rule.author && about(&rule.code)).cloned().collect()
+        bundle.rules.iter().filter(|rule| rule.author && rule.code.is_about(action)).cloned().collect()
     };
     let (old, new) = (of(&a.bundle), of(&b.bundle));
     if old.is_empty() && new.is_empty() {
@@ -214,7 +213,7 @@ fn classes(pair: &Pair<'_>) -> Vec<(String, Vec<(String, Attempt)>)> {
                 let write = |path: &String| (named(path), call(tool.name(), json!({ "path": path, "content": "" })));
                 paths.iter().map(write).collect()
             }
-            Tool::Clock => vec![("any".to_owned(), call(tool.name(), json!({})))],
+            Tool::Clock | Tool::Tools => vec![("any".to_owned(), call(tool.name(), json!({})))],
             Tool::Random => vec![("any".to_owned(), call(tool.name(), json!({ "length": 1 })))],
             Tool::Exec => commands(pair),
         };

@@ -1,6 +1,6 @@
 //! The table of a host's `ceiling.toml`.
 
-use super::policy::{BILLION, DAY, MIB, TEN_QUADRILLION, TIB};
+use super::policy::{BILLION, DAY, MIB, MILLION, TEN_QUADRILLION, TIB};
 use super::{Kind, Section, key, needed};
 
 /// A host's ceiling.
@@ -69,6 +69,22 @@ static LIMITS: Section = Section {
             "load",
             NONE,
             "\"50MiB/s\"",
+            "As in a policy; also set where the policy sets none.",
+        ),
+        key(
+            "concurrent",
+            Kind::Counts(1, MILLION),
+            "load",
+            NONE,
+            "{ exec = 2 }",
+            "As in a policy; also set where the policy sets none.",
+        ),
+        key(
+            "tool_wall",
+            Kind::Times(1, DAY),
+            "load",
+            NONE,
+            "{ exec = \"1m\" }",
             "As in a policy; also set where the policy sets none.",
         ),
     ],

@@ -66,5 +66,8 @@ fn kind(kind: Kind) -> Value {
         Kind::Counts(least, most) => {
             json!({ "type": "object", "additionalProperties": { "type": "integer", "minimum": least, "maximum": most } })
         }
+        Kind::Times(least, most) => {
+            json!({ "type": "object", "additionalProperties": self::kind(Kind::Time(least, most)) })
+        }
     }
 }

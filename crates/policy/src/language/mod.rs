@@ -82,6 +82,8 @@ pub enum Kind {
     Map,
     /// A table whose keys are names of tools, each with a whole number in the range.
     Counts(u64, u64),
+    /// The same with times, in milliseconds.
+    Times(u64, u64),
 }
 
 impl Section {

@@ -11,7 +11,7 @@ pub(super) const TEN_QUADRILLION: u64 = 10_000_000_000_000_000;
 /// As above, of calls in one run.
 pub(super) const BILLION: u64 = 1_000_000_000;
 /// As above, of calls in a minute.
-const MILLION: u64 = 1_000_000;
+pub(super) const MILLION: u64 = 1_000_000;
 
 /// A policy.
 pub static POLICY: Section = Section {
@@ -154,6 +154,22 @@ static LIMITS: Section = Section {
             "{ \"workspace.write\" = 60 }",
             "Calls of a tool in any 60 seconds; `\"*\"` is all tools together.",
         ),
+        key(
+            "concurrent",
+            Kind::Counts(1, MILLION),
+            "shim",
+            "optional: no limit",
+            "{ exec = 2 }",
+            "Calls of a tool that may be under way at one time; `\"*\"` is all tools together. One more is refused, and may be asked again later.",
+        ),
+        key(
+            "tool_wall",
+            Kind::Times(1, DAY),
+            "shim",
+            "optional: `exec.wall` of a command, 60 s of a tool of an MCP server",
+            "{ exec = \"1m\" }",
+            "The longest that one call of a tool may take; `\"*\"` is each tool that has no entry of its own. Of a command the shorter of this and its `wall` counts. A call over its time is ended, and says so.",
+        ),
     ],
 };
 const MUST: &str = "must be set, by a preset or here";
@@ -291,6 +307,15 @@ static EXEC: Section = Section {
             "The absolute program, then the arguments that every call must begin with.",
         ),
         needed("wall", Kind::Time(1, DAY), "supervisor", "\"30s\"", "The longest that one run of it may take."),
+        key(
+            "policy",
+            Kind::Text,
+            "load, supervisor",
+            "this policy",
+            "\"git.toml\"",
+            "The policy of the command's own cell: a preset, or a policy file beside this one. One that gives a cell more than this policy \
+             (limits of memory, tasks and files, paths, syscalls, layers that may be missing) is refused when it is loaded.",
+        ),
         key("reason", Kind::Text, "", "none", "\"history for the summary\"", "Why; shown with decisions."),
     ],
 };
@@ -354,8 +379,9 @@ static SOCKETS: Section = Section {
 
 static MCP: Section = Section {
     name: "mcp",
-    about: "A server of the Model Context Protocol whose tools the agent may be given. Decided, tested and explained by this \
-            version; it starts none yet, so `stockade run` refuses a policy that has one.",
+    about: "A server of the Model Context Protocol (stdio) whose tools the agent may be given; at most 16. It runs in a native cell of its own, \
+            is started at the first call or list that needs it, at most three times in a run, and is killed with the run. Which of \
+            its tools may be called, `tools` says: those are `mcp.NAME.TOOL`. What it says of its tools' effects decides nothing.",
     keys: &[
         needed("name", Kind::Name, "", "\"git\"", "Name; its tools are `mcp.NAME.TOOL`."),
         needed(
@@ -370,7 +396,9 @@ static MCP: Section = Section {
             Kind::Text,
             "supervisor",
             "\"preset:mcp-readonly@1\"",
-            "The preset under which the server itself runs.",
+            "The policy of the server's own cell: a preset, or a policy file beside this one. Its `limits`, `fs`, `env` and `syscalls` are \
+             enforced; it has no tools and no way out. The host's ceiling is over it as it is over this policy, and the workspace is \
+             the run's.",
         ),
         needed(
             "tools",
@@ -378,7 +406,8 @@ static MCP: Section = Section {
             "Cedar, shim",
             "\"git.tools.json\"",
             "File beside the policy with the server's `tools/list` answer, as approved: the types of arguments, and the pins \
-             against which drift is told.",
+             against which the live list is held. A tool whose name, description, schemas or annotations are others than these, or \
+             that is not in the file, is not offered, and a call of it is denied.",
         ),
     ],
 };

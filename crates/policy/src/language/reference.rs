@@ -66,5 +66,6 @@ fn value(kind: Kind) -> String {
         Kind::Tables(_) => "list of tables".to_owned(),
         Kind::Map => "table of strings".to_owned(),
         Kind::Counts(least, most) => format!("table of whole numbers, {least} to {most}, by tool"),
+        Kind::Times(..) => "table of times, by tool".to_owned(),
     }
 }

@@ -27,11 +27,16 @@ impl CedarArgs {
 /// # Errors
 /// [`ArgError`] names the first argument at fault.
 pub fn check_args(tool: &McpTool, args: &Value) -> Result<CedarArgs, ArgError> {
-    check(&tool.shape, args)?;
+    check_schema(tool, args)?;
     match args {
         Value::Object(map) => record(&tool.fields, map, &At::Root).map(CedarArgs),
         other => Err(mismatch("an object", other, &At::Root)),
     }
+}
+
+/// Checks arguments against the tool's `inputSchema` alone.
+pub(crate) fn check_schema(tool: &McpTool, args: &Value) -> Result<(), ArgError> {
+    check(&tool.shape, args)
 }
 
 fn mismatch(want: &str, found: &Value, at: &At<'_>) -> ArgError {

@@ -12,6 +12,8 @@ pub const MAX_TOOLS: usize = 256;
 const MAX_SERVER_FIELDS: usize = 8192;
 /// Longest name of a tool in bytes (MCP 2025-11-25, Tools, Tool Names).
 pub const MAX_TOOL_NAME: usize = 128;
+/// Longest name of a tool as calls have it, with its server's, in bytes.
+const MAX_CALL_NAME: usize = 128;
 /// Longest name of a server in bytes.
 pub const MAX_SERVER_NAME: usize = 64;
 
@@ -52,7 +54,7 @@ impl From<JsonError> for ReadError {
 #[derive(Debug, Clone)]
 pub struct McpTool {
     pub(super) name: String,
-    /// What its server said of it, for its pin.
+    /// What its server said of it, for its pin and for agents.
     pub(super) said: Map<String, Value>,
     pub(super) shape: Shape,
     pub(super) fields: Fields,
@@ -70,6 +72,20 @@ impl McpTool {
     #[must_use]
     pub fn description(&self) -> Option<&str> {
         self.said.get("description").and_then(Value::as_str)
+    }
+
+    /// What its server said of it, under another name, as an entry of a `tools/list` answer.
+    #[must_use]
+    pub fn listed_as(&self, name: &str) -> Value {
+        let mut said = self.said.clone();
+        said.insert("name".to_owned(), name.into());
+        said.into()
+    }
+
+    /// What its server said of one part: `description`, `inputSchema`, `outputSchema`, `annotations`.
+    #[must_use]
+    pub fn part(&self, part: &str) -> Option<&Value> {
+        self.said.get(part)
     }
 
     /// The arguments as policies see them.
@@ -103,15 +119,19 @@ impl McpTool {
         if !object {
             return Err(ReadError::at(&schema_at, "must be a JSON Schema with `\"type\": \"object\"`"));
         }
-        for (key, wanted) in [("description", "a string"), ("outputSchema", "an object"), ("annotations", "an object")]
-        {
+        for (key, wanted) in [
+            ("title", "a string"),
+            ("description", "a string"),
+            ("outputSchema", "an object"),
+            ("annotations", "an object"),
+        ] {
             if let Some(found) = tool.get(key).map(kind).filter(|found| *found != wanted) {
                 return Err(ReadError::at(&At::Key(at, key), format!("must be {wanted}, not {found}")));
             }
         }
         let shape = shape::read(schema, &schema_at)?;
         let (fields, unmapped) = map(&shape);
-        let said = ["name", "description", "inputSchema", "outputSchema", "annotations"];
+        let said = ["name", "title", "description", "inputSchema", "outputSchema", "annotations"];
         let said =
             said.iter().filter_map(|key| tool.get(*key).map(|value| ((*key).to_owned(), value.clone()))).collect();
         Ok(Self { name: name.to_owned(), said, shape, fields, unmapped })
@@ -205,6 +225,12 @@ impl McpServer {
             return Err(ReadError::whole(format!("{} tools; at most {MAX_TOOLS} are taken", tools.len())));
         }
         unique(&tools)?;
+        // Names of calls are bounded where they arrive: `mcp.SERVER.TOOL` must fit.
+        if let Some(long) = tools.iter().find(|tool| "mcp..".len() + name.len() + tool.name.len() > MAX_CALL_NAME) {
+            let message =
+                format!("mcp.{name}.{} is over {MAX_CALL_NAME} bytes; give the server a shorter name", long.name);
+            return Err(ReadError::whole(message));
+        }
         let fields: usize = tools.iter().map(|tool| tool.fields.count()).sum();
         if fields > MAX_SERVER_FIELDS {
             let message = format!("its tools have {fields} arguments; at most {MAX_SERVER_FIELDS} are taken");

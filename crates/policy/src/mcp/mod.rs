@@ -11,6 +11,7 @@
 mod args_type;
 mod call;
 mod check;
+mod drift;
 mod json;
 mod keywords;
 mod list;
@@ -25,8 +26,10 @@ mod hostile;
 mod tests;
 
 pub use args_type::{ArgType, Fields};
+pub(crate) use call::check_schema;
 pub use call::{CedarArgs, check_args};
 pub use check::ArgError;
+pub use drift::drift;
 pub use json::{JsonError, MAX_JSON, strict_json};
 pub use list::{MAX_TOOLS, McpServer, McpTool, ReadError, ToolPage, read_tools};
 pub use pin::{Drift, Pin, Pins, diff_pins, pin, pins};

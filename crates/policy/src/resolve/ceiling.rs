@@ -6,15 +6,18 @@ use crate::diagnostic::{Diagnostic, Place};
 use crate::extends::Layer;
 use crate::host::Host;
 use crate::language::{CEILING, Kind};
-use crate::model::{CeilingEgress, Narrowed, Origin, SyscallAction};
+use crate::model::{CeilingEgress, Narrowed, Origin, SyscallAction, ToolLimit};
 use crate::path::PathRule;
 use crate::text::Located;
-use crate::text::file::CeilingFile;
+use crate::text::file::{ByTool, CeilingFile};
 use crate::text::units;
 
 pub(super) fn narrow(policy: &mut Resolved, ceiling: &CeilingFile, layers: &[Layer], errors: &mut Vec<Diagnostic>) {
     demands(ceiling, layers, errors);
     limits(policy, ceiling);
+    let told = &mut policy.narrowed;
+    by_tool(&mut policy.concurrent, "concurrent", &ceiling.concurrent, Kind::Counts(0, 0), told);
+    by_tool(&mut policy.tool_walls, "tool_wall", &ceiling.tool_walls, Kind::Time(0, 0), told);
     paths(policy, ceiling);
     names(policy, ceiling);
     tools(policy, ceiling);
@@ -67,6 +70,37 @@ fn limits(policy: &mut Resolved, ceiling: &CeilingFile) {
         });
         set(policy, key.name, most.value);
         policy.limit_places.insert(key.name, most.place.clone());
+    }
+}
+
+/// Limits by tool: each the smaller one, and the ceiling's where the policy has none.
+fn by_tool(list: &mut Vec<Entry<ToolLimit>>, key: &str, most: &ByTool, kind: Kind, told: &mut Vec<Narrowed>) {
+    // What `*` of a table of times gives a tool without an entry, and of a table of counts all tools together, a policy's
+    // own entry for one tool does not widen: it is held against the ceiling's `*` too.
+    let highest = |tool: &str| {
+        let named = most.iter().find(|(known, _)| known.value == tool);
+        let all = most.iter().find(|(known, _)| known.value == "*");
+        named.or(all).map(|(_, most)| most)
+    };
+    for entry in list.iter_mut() {
+        let Some(most) = highest(&entry.value.tool).filter(|most| most.value < entry.value.most) else { continue };
+        told.push(Narrowed {
+            key: entry.id.clone(),
+            asked: show(kind, entry.value.most),
+            left: show(kind, most.value),
+            origin: entry.place.origin(),
+            ceiling: most.place.origin(),
+        });
+        entry.value.most = most.value;
+    }
+    for (tool, most) in most {
+        if !list.iter().any(|entry| entry.value.tool == tool.value) {
+            list.push(Entry {
+                id: format!("ceiling.limits.{key}.{}", tool.value),
+                value: ToolLimit { tool: tool.value.clone(), most: most.value, origin: most.place.origin() },
+                place: most.place.clone(),
+            });
+        }
     }
 }
 

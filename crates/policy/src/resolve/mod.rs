@@ -11,7 +11,7 @@ use crate::extends::Layer;
 use crate::language::Kind;
 use crate::model::{
     EgressRule, ExecRule, Limits, McpRule, ModelRule, Narrowed, Origin, RateRule, Require, SecretRule, Setting,
-    SyscallRule, Unreachable,
+    SyscallRule, ToolLimit, Unreachable,
 };
 use crate::path::PathRule;
 use crate::text::Located;
@@ -42,6 +42,8 @@ pub(crate) struct Resolved {
     /// Where each limit comes from.
     pub(crate) limit_places: BTreeMap<&'static str, Place>,
     pub(crate) rates: Vec<Entry<RateRule>>,
+    pub(crate) concurrent: Vec<Entry<ToolLimit>>,
+    pub(crate) tool_walls: Vec<Entry<ToolLimit>>,
     pub(crate) read: Vec<Entry<PathRule>>,
     pub(crate) write: Vec<Entry<PathRule>>,
     pub(crate) execute: Vec<Entry<PathRule>>,
@@ -121,6 +123,8 @@ pub(crate) fn resolve(
         limits,
         limit_places: numbers.iter().map(|(key, number)| (*key, number.place.clone())).collect(),
         rates: named::rates(layers),
+        concurrent: named::by_tool(layers, "concurrent", |file| &file.concurrent),
+        tool_walls: named::by_tool(layers, "tool_wall", |file| &file.tool_walls),
         read: paths.read,
         write: paths.write,
         execute: paths.execute,
@@ -180,7 +184,7 @@ fn limits(numbers: &LimitsText, file: &str, errors: &mut Vec<Diagnostic>) -> Opt
     let value = |key: &str| numbers.get(key).map(|number| number.value);
     let section = crate::language::POLICY.all().into_iter().find(|section| section.name == "limits")?;
     for key in section.keys {
-        let optional = key.default.starts_with("optional") || matches!(key.kind, Kind::Counts(..));
+        let optional = key.default.starts_with("optional") || matches!(key.kind, Kind::Counts(..) | Kind::Times(..));
         if !optional && value(key.name).is_none() {
             let message = format!("no `limits.{}` is set, and absent does not mean unlimited", key.name);
             let help = format!("add extends = [\"preset:base@1\"], or {} = {} to [limits]", key.name, key.example);

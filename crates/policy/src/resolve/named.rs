@@ -4,15 +4,15 @@ use super::{Entry, Resolved};
 use crate::diagnostic::Diagnostic;
 use crate::extends::Layer;
 use crate::host::{HostPattern, UrlPath};
-use crate::model::{EgressRule, ExecRule, ModelRule, RateRule, SecretRule, SyscallAction, SyscallRule};
+use crate::model::{EgressRule, ExecRule, ModelRule, RateRule, SecretRule, SyscallAction, SyscallRule, ToolLimit};
 use crate::seccomp;
-use crate::text::file::{EgressText, ExecText};
+use crate::text::file::{ByTool, EgressText, ExecText, PolicyFile};
 use crate::text::{Located, suggestion};
 use crate::tool::Tool;
 
 pub(super) fn exec(layers: &[Layer], errors: &mut Vec<Diagnostic>) -> Vec<(ExecRule, Option<String>)> {
     let mut rules: Vec<(ExecRule, Option<String>)> = Vec::new();
-    for ExecText { id, command, wall_ms, reason, place } in layers.iter().flat_map(|l| &l.file.exec) {
+    for ExecText { id, command, wall_ms, policy: _, reason, place } in layers.iter().flat_map(|l| &l.file.exec) {
         let twin = rules.iter().find(|(r, _)| r.id == id.value || r.command == *command);
         if let Some((twin, _)) = twin {
             let what = if twin.id == id.value { "id" } else { "command" };
@@ -151,18 +151,27 @@ pub(super) fn models(layers: &[Layer], secrets: &[SecretRule], errors: &mut Vec<
 
 /// Later files replace the number of a tool.
 pub(super) fn rates(layers: &[Layer]) -> Vec<Entry<RateRule>> {
-    let mut rates: Vec<Entry<RateRule>> = Vec::new();
+    let rate = |Entry { id, value, place }: Entry<ToolLimit>| {
+        let ToolLimit { tool, most: calls, origin } = value;
+        Entry { id, value: RateRule { tool, calls, origin }, place }
+    };
+    by_tool(layers, "calls_per_minute", |file| &file.rates).into_iter().map(rate).collect()
+}
+
+/// The same of any table of `[limits]` by tool.
+pub(super) fn by_tool(layers: &[Layer], key: &str, of: impl Fn(&PolicyFile) -> &ByTool) -> Vec<Entry<ToolLimit>> {
+    let mut limits: Vec<Entry<ToolLimit>> = Vec::new();
     for layer in layers {
-        for (tool, calls) in &layer.file.rates {
-            rates.retain(|rate| rate.value.tool != tool.value);
-            rates.push(Entry {
-                id: format!("{}limits.calls_per_minute.{}", layer.prefix, tool.value),
-                value: RateRule { tool: tool.value.clone(), calls: calls.value, origin: calls.place.origin() },
-                place: calls.place.clone(),
+        for (tool, most) in of(&layer.file) {
+            limits.retain(|limit| limit.value.tool != tool.value);
+            limits.push(Entry {
+                id: format!("{}limits.{key}.{}", layer.prefix, tool.value),
+                value: ToolLimit { tool: tool.value.clone(), most: most.value, origin: most.place.origin() },
+                place: most.place.clone(),
             });
         }
     }
-    rates
+    limits
 }
 
 pub(super) fn syscalls(layers: &[Layer], errors: &mut Vec<Diagnostic>) -> Vec<SyscallRule> {
@@ -201,7 +210,8 @@ pub(super) fn known_tools(policy: &Resolved, errors: &mut Vec<Diagnostic>) {
     let lists = policy.allow.iter().chain(&policy.forbid).chain(&policy.ask);
     let named = lists.map(|entry| (&entry.value, &entry.place));
     let rated = policy.rates.iter().map(|rate| (&rate.value.tool, &rate.place));
-    for (tool, place) in named.chain(rated) {
+    let limited = policy.concurrent.iter().chain(&policy.tool_walls).map(|limit| (&limit.value.tool, &limit.place));
+    for (tool, place) in named.chain(rated).chain(limited) {
         if let Some(help) = unknown(policy, tool) {
             let shown: String = tool.escape_debug().take(128).collect();
             errors.push(Diagnostic::at(place, format!("there is no tool \"{shown}\"")).help(help));

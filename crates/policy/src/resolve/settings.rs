@@ -31,6 +31,13 @@ fn limits(policy: &Resolved, all: &mut Vec<Setting>) {
     for rate in &policy.rates {
         all.push(setting(&rate.id, rate.value.calls.to_string(), &rate.place));
     }
+    for limit in &policy.concurrent {
+        all.push(setting(&limit.id, limit.value.most.to_string(), &limit.place));
+    }
+    for limit in &policy.tool_walls {
+        let shown = ceiling::show(crate::language::Kind::Time(0, 0), limit.value.most);
+        all.push(setting(&limit.id, shown, &limit.place));
+    }
 }
 
 fn lists(policy: &Resolved, all: &mut Vec<Setting>) {

@@ -115,6 +115,15 @@ const EXEC: Action = Action {
     doc: &["`rule` is the id of the [[exec]] entry the argument vector matches; without one there is none."],
 };
 
+/// Every agent may call it, so no policy sees it.
+const TOOLS: Action = Action {
+    name: "tools.list",
+    resource: Resource::Tool,
+    effect: Some(Effect::Read),
+    args: &[],
+    doc: &["The tools that the agent may call."],
+};
+
 /// Effects that are decided and are no built-in tools.
 pub const EFFECTS: [Action; 3] = [
     Action {
@@ -155,10 +164,11 @@ pub const fn action(tool: Tool) -> &'static Action {
         Tool::Clock => &CLOCK,
         Tool::Random => &RANDOM,
         Tool::Exec => &EXEC,
+        Tool::Tools => &TOOLS,
     }
 }
 
-/// All built-in tools, then the other effects.
+/// All built-in tools that a policy decides on, then the other effects.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
     Tool::ALL.into_iter().map(action).chain(&EFFECTS)
 }

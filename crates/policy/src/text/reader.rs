@@ -182,6 +182,10 @@ impl<'a> Section<'a> {
     /// A number within the key's range, with its unit if it has one.
     pub(super) fn number(&self, key: &str) -> Option<Located<u64>> {
         let (node, kind) = self.get(key)?;
+        self.quantity_of(key, node, kind)
+    }
+
+    fn quantity_of(&self, key: &str, node: &Node, kind: Kind) -> Option<Located<u64>> {
         let (least, most, unit): (u64, u64, Option<units::Unit>) = match kind {
             Kind::Count(least, most) => return self.count_of(key, node, least, most),
             Kind::Size(least, most) => (least, most, Some(units::SIZE)),
@@ -329,6 +333,17 @@ impl<'a> Section<'a> {
             Some((name, count))
         };
         self.own_keys(key, "a table of whole numbers").into_iter().filter_map(count).collect()
+    }
+
+    /// A table whose keys are the author's own and whose values are times in the key's range, in milliseconds.
+    pub(super) fn times(&self, key: &str) -> Vec<(Located<String>, Located<u64>)> {
+        let Some((_, Kind::Times(least, most))) = self.get(key) else { return Vec::new() };
+        let time = |(name, node): (Located<String>, &Node)| {
+            let time =
+                self.quantity_of(&format!("{key}.{}", name.value.escape_debug()), node, Kind::Time(least, most))?;
+            Some((name, time))
+        };
+        self.own_keys(key, "a table of times").into_iter().filter_map(time).collect()
     }
 
     /// Any value.

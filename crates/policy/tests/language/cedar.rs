@@ -166,10 +166,10 @@ fn a_bundle_that_was_changed_is_refused() {
     assert_eq!(Bundle::name(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     assert!(Bundle::decode(&bytes[..bytes.len() - 1]).is_err());
     assert!(Bundle::decode(&[]).is_err());
-    let other = String::from_utf8(bytes).unwrap().replacen("\"version\":3", "\"version\":4", 1);
+    let other = String::from_utf8(bytes).unwrap().replacen("\"version\":4", "\"version\":5", 1);
     assert_eq!(
         Bundle::decode(other.as_bytes()).unwrap_err().to_string(),
-        "policy bundle of version 4; this program reads version 3"
+        "policy bundle of version 5; this program reads version 4"
     );
     let decider = Decider::new(p.bundle()).unwrap();
     assert!(matches!(

@@ -134,7 +134,7 @@ const CASES: &[(&str, &[&str])] = &[
     (
         "[limits]\nio = 3",
         &[
-            "5:1 unknown key `limits.io` | known here: memory, cpu, pids, wall, fuel, tables, output, files, file_size, calls, journal, io_read, io_write, calls_per_minute",
+            "5:1 unknown key `limits.io` | known here: memory, cpu, pids, wall, fuel, tables, output, files, file_size, calls, journal, io_read, io_write, calls_per_minute, concurrent, tool_wall",
         ],
     ),
     (

@@ -171,3 +171,38 @@ fn cedar_files_pass_the_same_door() {
         );
     }
 }
+
+#[test]
+fn a_command_has_a_cell_of_its_own_that_gives_no_more_than_its_caller_has() {
+    let folder = folder();
+    let put = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).unwrap();
+        mode(&folder.path().join(name), 0o644);
+    };
+    let own =
+        |more: &str| put("own.toml", &format!("version = 1\nid = \"own\"\nextends = [\"preset:base@1\"]\n{more}"));
+    let caller = "version = 1\nid = \"t\"\nextends = [\"preset:base@1\"]\n[fs]\nread = [\"/usr\", \"@workspace\"]\nexecute = [\"/usr\"]\n\
+                  [tools]\nallow = [\"exec\"]\n[[exec]]\nid = \"git\"\ncommand = [\"/usr/bin/git\"]\nwall = \"1s\"\npolicy = \"own.toml\"\n";
+    put("p.toml", caller);
+    own("[fs]\nread = [\"/usr\", \"@workspace/src\"]\nexecute = [\"/usr\"]\n[env.set]\nHOME = \"/tmp\"\n");
+    let policy = load(&folder.path().join("p.toml")).unwrap();
+    assert_eq!((policy.of_exec("git").id.as_str(), policy.of_exec("other").id.as_str()), ("own", "t"));
+    for (more, what) in [
+        ("[limits]\nmemory = \"300MiB\"\n", "limits.memory"),
+        ("[limits]\nfiles = 1000\n", "limits.files"),
+        ("[fs]\nread = [\"/usr\", \"/etc/ssl\"]\n", "fs.read"),
+        ("[fs]\nread = [\"@workspace\"]\nwrite = [\"@workspace/out\"]\n", "fs.write"),
+        (
+            "[[syscalls.add]]\nnames = [\"sched_setscheduler\"]\naction = \"allow\"\nwhy = \"batch jobs\"\n",
+            "syscall sched_setscheduler",
+        ),
+        ("[require]\ndegrade_ok = [\"landlock.net\"]\n", "require.degrade_ok"),
+    ] {
+        own(more);
+        let found = lines(&load(&folder.path().join("p.toml")).expect_err(what)).join("\n");
+        assert!(found.contains("gives its cell more than this one") && found.contains(what), "{what}: {found}");
+    }
+    let digest = policy.digest;
+    own("[fs]\nread = [\"/usr\"]\nexecute = [\"/usr\"]\n");
+    assert_ne!(load(&folder.path().join("p.toml")).unwrap().digest, digest, "what the cell gets is part of the policy");
+}

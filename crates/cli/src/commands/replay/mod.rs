@@ -52,6 +52,7 @@ pub fn replay(args: &Replay) -> Result<u8, Failure> {
             task: recorded.settings.task.clone(),
         },
         name: start.agent.clone(),
+        pin: None,
         state: Some(args.state.state.clone()),
         headless: true,
         filters: [Box::new(|_, _| Vec::new()), Box::new(|_, _| Vec::new())],

@@ -16,7 +16,7 @@ use crate::runs::broken;
 use crate::screen::plain;
 
 /// What a call is refused for before the policy is asked.
-const NOT_POLICY: [&str; 2] = ["schema", "limit"];
+const NOT_POLICY: [&str; 4] = ["schema", "limit", "concurrent", "mcp"];
 
 /// Decides each recorded call again.
 pub(super) fn replay(source: &Source, args: &Replay, change: Option<&Changed>) -> Result<u8, Failure> {

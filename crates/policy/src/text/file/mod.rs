@@ -28,7 +28,9 @@ pub(crate) struct PolicyFile {
     pub(crate) extends: Vec<Located<String>>,
     pub(crate) degrade_ok: Vec<Located<String>>,
     pub(crate) limits: LimitsText,
-    pub(crate) rates: Vec<(Located<String>, Located<u64>)>,
+    pub(crate) rates: ByTool,
+    pub(crate) concurrent: ByTool,
+    pub(crate) tool_walls: ByTool,
     pub(crate) read: Vec<Located<PathRule>>,
     pub(crate) write: Vec<Located<PathRule>>,
     pub(crate) execute: Vec<Located<PathRule>>,
@@ -54,6 +56,9 @@ pub(crate) struct PolicyFile {
     pub(crate) tests: Vec<TestText>,
 }
 
+/// Numbers by tool, or `*`.
+pub(crate) type ByTool = Vec<(Located<String>, Located<u64>)>;
+
 /// `[limits]` as far as it is written, by key, in the key's unit.
 pub(crate) type LimitsText = BTreeMap<&'static str, Located<u64>>;
 
@@ -63,6 +68,7 @@ pub(crate) struct ExecText {
     pub(crate) id: Located<String>,
     pub(crate) command: Vec<String>,
     pub(crate) wall_ms: u64,
+    pub(crate) policy: Option<Located<String>>,
     pub(crate) reason: Option<String>,
     pub(crate) place: Place,
 }
@@ -77,13 +83,15 @@ pub(crate) struct SyscallText {
 }
 
 /// What a host's ceiling says; `None` narrows nothing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct CeilingFile {
     pub(crate) source: Arc<SourceText>,
     pub(crate) degrade_ok: Option<Vec<Located<String>>>,
     pub(crate) seal: bool,
     pub(crate) tests: bool,
     pub(crate) limits: LimitsText,
+    pub(crate) concurrent: ByTool,
+    pub(crate) tool_walls: ByTool,
     pub(crate) read: Option<Vec<Located<PathRule>>>,
     pub(crate) write: Option<Vec<Located<PathRule>>>,
     pub(crate) execute: Option<Vec<Located<PathRule>>>,
@@ -146,9 +154,9 @@ fn policy(top: &Section<'_>) -> PolicyFile {
     }
     if let Some(section) = top.section("limits") {
         file.limits = limits(&section);
-        let known =
-            |(tool, count): (Located<String>, Located<u64>)| names::tool(&section, tool).map(|tool| (tool, count));
-        file.rates = section.counts("calls_per_minute").into_iter().filter_map(known).collect();
+        file.rates = by_tool(&section, section.counts("calls_per_minute"));
+        file.concurrent = by_tool(&section, section.counts("concurrent"));
+        file.tool_walls = by_tool(&section, section.times("tool_wall"));
     }
     if let Some(fs) = top.section("fs") {
         file.read = paths::host_or_workspace(&fs, "read");
@@ -198,6 +206,8 @@ fn ceiling(source: &Arc<SourceText>, top: &Section<'_>) -> CeilingFile {
         seal: false,
         tests: false,
         limits: LimitsText::new(),
+        concurrent: ByTool::new(),
+        tool_walls: ByTool::new(),
         read: None,
         write: None,
         execute: None,
@@ -224,6 +234,8 @@ fn ceiling(source: &Arc<SourceText>, top: &Section<'_>) -> CeilingFile {
     }
     if let Some(s) = top.section("limits") {
         file.limits = limits(&s);
+        file.concurrent = by_tool(&s, s.counts("concurrent"));
+        file.tool_walls = by_tool(&s, s.times("tool_wall"));
     }
     if let Some(s) = top.section("fs") {
         at("fs.read", &s, "read");
@@ -278,9 +290,14 @@ fn degrade_ok(section: &Section<'_>) -> Vec<Located<String>> {
     section.strings("degrade_ok").into_iter().filter(known).collect()
 }
 
+/// The entries whose tool is one.
+fn by_tool(section: &Section<'_>, entries: ByTool) -> ByTool {
+    entries.into_iter().filter_map(|(tool, number)| Some((names::tool(section, tool)?, number))).collect()
+}
+
 fn limits(section: &Section<'_>) -> LimitsText {
     let numbers = crate::language::POLICY.all().into_iter().filter(|s| s.name == "limits").flat_map(|s| s.keys);
-    let numbers = numbers.filter(|key| !matches!(key.kind, Kind::Counts(..)));
+    let numbers = numbers.filter(|key| !matches!(key.kind, Kind::Counts(..) | Kind::Times(..)));
     numbers.filter_map(|key| section.number(key.name).map(|number| (key.name, number))).collect()
 }
 
@@ -289,7 +306,8 @@ fn exec(section: &Section<'_>) -> Option<ExecText> {
     let wall = section.number("wall");
     let command = names::command(section, "command", "[\"/usr/bin/git\", \"log\"]");
     let reason = section.text("reason").map(|reason| reason.value);
-    Some(ExecText { id: id?, command: command?, wall_ms: wall?.value, reason, place: section.place.clone() })
+    let policy = section.text("policy");
+    Some(ExecText { id: id?, command: command?, wall_ms: wall?.value, policy, reason, place: section.place.clone() })
 }
 
 fn syscall(section: &Section<'_>) -> Option<SyscallText> {

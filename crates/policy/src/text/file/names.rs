@@ -29,16 +29,21 @@ pub(super) fn tools(section: &Section<'_>, key: &str) -> Vec<Located<String>> {
 pub(super) fn tool(section: &Section<'_>, text: Located<String>) -> Option<Located<String>> {
     let server = text.value.strip_prefix("mcp.").and_then(|rest| rest.split_once('.'));
     let of_server = server.is_some_and(|(server, tool)| !server.is_empty() && !tool.is_empty());
-    if text.value == "*" || of_server || text.value == crate::tool::MODEL_CHAT || Tool::from_name(&text.value).is_some()
-    {
+    let names = Tool::ALL.map(Tool::name);
+    let known = text.value == crate::tool::MODEL_CHAT || names.contains(&text.value.as_str());
+    if text.value == "*" || of_server || known {
         return Some(text);
     }
-    let names = Tool::ALL.map(Tool::name);
+    let shown: String = text.value.escape_debug().take(64).collect();
+    if text.value == Tool::Tools.name() {
+        let help = "remove it: it tells an agent only what it could find out by calling";
+        section.report(&text.place, format!("\"{shown}\" may always be called"), help);
+        return None;
+    }
     let help = match suggestion(&text.value, names.into_iter()) {
         Some(near) => format!("did you mean \"{near}\"?"),
         None => format!("known: {}, mcp.SERVER.TOOL; \"*\" means all of them", names.join(", ")),
     };
-    let shown: String = text.value.escape_debug().take(64).collect();
     section.report(&text.place, format!("there is no tool \"{shown}\""), help);
     None
 }

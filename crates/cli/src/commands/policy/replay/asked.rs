@@ -18,6 +18,8 @@ pub(super) enum Why {
     Pruned,
     /// System calls that were counted and whose arguments were not recorded.
     Folded,
+    /// What was refused for the moment's sake: other calls were under way, or a server's tool had changed.
+    Moment,
     /// A system call of a 32-bit program, or of an unknown architecture: the filter knows none.
     Architecture,
 }
@@ -31,6 +33,9 @@ impl Why {
             Self::Unrecorded => "arguments over a limit or no JSON: only their digest was recorded",
             Self::Pruned => "records that were pruned, whatever they were",
             Self::Folded => "system calls that were counted; their arguments were not recorded",
+            Self::Moment => {
+                "calls refused for what was so at that moment: others under way, or a server's tool changed"
+            }
             Self::Architecture => "system calls of another architecture",
         }
     }
@@ -43,6 +48,7 @@ impl Why {
             Self::Unrecorded => "unrecorded",
             Self::Pruned => "pruned",
             Self::Folded => "folded",
+            Self::Moment => "moment",
             Self::Architecture => "architecture",
         }
     }
@@ -88,6 +94,9 @@ pub(super) fn call(reader: &Reader, call: &mut Call) -> Asked {
     let refused = call.decision != "allow" && matches!(call.layer.as_str(), "schema" | "limit");
     if refused && args.get("unparsed").is_some() {
         return Asked::Not(Why::Unrecorded);
+    }
+    if call.decision != "allow" && matches!(call.layer.as_str(), "concurrent" | "mcp") {
+        return Asked::Not(Why::Moment);
     }
     // What does not fit a tool of ours fits it under no policy.
     if call.layer == "schema" && call.decision != "allow" && Tool::from_name(&call.tool).is_some() {

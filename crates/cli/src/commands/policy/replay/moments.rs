@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stockade_journal::Call;
-use stockade_policy::{Facts, Rates, Tool};
+use stockade_policy::{Facts, Rates};
 
 /// Layer of a policy's own numbers.
 const LIMIT: &str = "limit";
@@ -21,7 +21,7 @@ impl Moments {
     /// What was true beside a call of this moment (microseconds since 1970), which is counted now. Calls over their
     /// run's number were not decided, and not counted by the shim.
     pub fn facts(&mut self, call: &Call, now: i64) -> Facts {
-        let tool = Tool::from_name(&call.tool);
+        let tool = Some(call.tool.as_str());
         let since = now.saturating_sub(*self.begun.get_or_insert(now));
         let at = Duration::from_micros(u64::try_from(since).unwrap_or(0));
         let calls = self.rates.counts(tool, at);

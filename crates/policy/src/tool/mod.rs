@@ -1,7 +1,13 @@
 //! The built-in tools: names, effects, and their arguments in typed form.
 
+mod definition;
+
+pub(crate) use definition::checked;
+pub use definition::definition;
+
 use crate::path::WorkspacePath;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// Most bytes one `workspace.read` returns.
 pub const MAX_READ: u64 = 1024 * 1024;
@@ -11,8 +17,8 @@ pub const MAX_LIST: u64 = 10_000;
 pub const MAX_RANDOM: u64 = 4096;
 /// Most arguments of one `exec`, the program included.
 pub const MAX_ARGV: usize = 256;
-/// Most bytes of one argument of `exec`.
-pub const MAX_ARG: usize = 32 * 1024;
+/// Most characters of one argument of `exec`: in UTF-8 never over the kernel's `MAX_ARG_STRLEN` (execve(2)).
+pub const MAX_ARG: usize = 32 * 1024 - 1;
 /// Longest `exec` in milliseconds that can be asked for: 24 h.
 pub const MAX_TIMEOUT_MS: u64 = 86_400_000;
 
@@ -40,6 +46,8 @@ pub enum Tool {
     Random,
     /// `exec`
     Exec,
+    /// `tools.list`
+    Tools,
 }
 
 /// What a call does to the world, as the journal classes it.
@@ -51,6 +59,8 @@ pub enum Effect {
     Write,
     /// Runs something on this host; its intent must be durable first.
     Local,
+    /// May do anything anywhere, whatever the server says of its tool; its intent must be durable first.
+    Remote,
 }
 
 impl Effect {
@@ -61,12 +71,14 @@ impl Effect {
             Self::Read => "read",
             Self::Write => "write",
             Self::Local => "local",
+            Self::Remote => "remote",
         }
     }
 }
 
 impl Tool {
-    /// All of them; what `"*"` in a tool list means.
+    /// All that a policy decides on; what `"*"` in a tool list means. `tools.list` is not among them: every agent may
+    /// call it, and it tells nothing that calling the tools would not.
     pub const ALL: [Self; 7] = [Self::Read, Self::Write, Self::List, Self::Stat, Self::Clock, Self::Random, Self::Exec];
 
     /// The name in policies, calls and records.
@@ -80,13 +92,14 @@ impl Tool {
             Self::Clock => "clock",
             Self::Random => "random",
             Self::Exec => "exec",
+            Self::Tools => "tools.list",
         }
     }
 
     /// The tool of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|t| t.name() == name)
+        Self::ALL.into_iter().chain([Self::Tools]).find(|t| t.name() == name)
     }
 
     /// What its calls do to the world.
@@ -95,7 +108,7 @@ impl Tool {
         match self {
             Self::Write => Effect::Write,
             Self::Exec => Effect::Local,
-            Self::Read | Self::List | Self::Stat | Self::Clock | Self::Random => Effect::Read,
+            Self::Read | Self::List | Self::Stat | Self::Clock | Self::Random | Self::Tools => Effect::Read,
         }
     }
 }
@@ -170,6 +183,15 @@ pub enum ToolCall {
         /// Longest run in milliseconds, if the call asks for less than its rule allows.
         timeout_ms: Option<u64>,
     },
+    /// `tools.list`
+    Tools,
+    /// A tool of an MCP server; the arguments stay in the request.
+    Mcp {
+        /// The server's name in the policy.
+        server: String,
+        /// The tool's name at its server.
+        tool: String,
+    },
 }
 
 /// Why arguments do not fit.
@@ -177,8 +199,8 @@ pub enum ToolCall {
 pub struct ArgError {
     /// The tool, if there is one of that name.
     pub tool: Option<Tool>,
-    /// The argument, if one is at fault.
-    pub argument: Option<String>,
+    /// JSON pointer (RFC 6901) to what is at fault, if it is a part of them.
+    pub at: Option<String>,
     /// What is wrong.
     pub message: String,
 }
@@ -188,8 +210,8 @@ impl std::fmt::Display for ArgError {
         if let Some(tool) = self.tool {
             write!(f, "{}: ", tool.name())?;
         }
-        if let Some(argument) = &self.argument {
-            write!(f, "`{}`: ", argument.escape_debug())?;
+        if let Some(at) = &self.at {
+            write!(f, "{at}: ")?;
         }
         f.write_str(&self.message)
     }
@@ -207,7 +229,7 @@ impl<'a> Args<'a> {
     fn new(tool: Tool, args: &'a Value, known: &[&str]) -> Result<Self, ArgError> {
         let Some(map) = args.as_object() else {
             let message = "arguments must be a JSON object".to_owned();
-            return Err(ArgError { tool: Some(tool), argument: None, message });
+            return Err(ArgError { tool: Some(tool), at: None, message });
         };
         let this = Self { tool, map };
         match map.keys().find(|k| !known.contains(&k.as_str())) {
@@ -221,7 +243,7 @@ impl<'a> Args<'a> {
     }
 
     fn error(&self, argument: &str, message: &str) -> ArgError {
-        ArgError { tool: Some(self.tool), argument: Some(argument.to_owned()), message: message.to_owned() }
+        ArgError { tool: Some(self.tool), at: Some(pointer(argument)), message: message.to_owned() }
     }
 
     fn text(&self, key: &str) -> Result<Option<&'a str>, ArgError> {
@@ -255,9 +277,9 @@ impl<'a> Args<'a> {
         }
         let argv = list.iter().map(|v| match v.as_str() {
             Some(s) if s.contains('\0') => Err(bad("must not contain NUL")),
-            Some(s) if s.len() > MAX_ARG => Err(bad(&format!("an argument is over {MAX_ARG} bytes"))),
+            Some(s) if s.chars().count() > MAX_ARG => Err(bad(&format!("an argument is over {MAX_ARG} characters"))),
             Some(s) => Ok(s.to_owned()),
-            None => Err(bad("must be an array of strings")),
+            None => Err(bad("must be a string")),
         });
         argv.collect()
     }
@@ -273,6 +295,11 @@ impl<'a> Args<'a> {
             (None, None) => Err(self.error("content", "missing; give `content` or `content_base64`")),
         }
     }
+}
+
+/// The JSON pointer of an argument.
+fn pointer(argument: &str) -> String {
+    format!("/{}", argument.replace('~', "~0").replace('/', "~1").escape_debug())
 }
 
 /// Offsets end where `off_t` does.
@@ -321,13 +348,17 @@ impl ToolCall {
                 let a = Args::new(tool, args, &["argv", "timeout_ms"])?;
                 Self::Exec { argv: a.argv()?, timeout_ms: a.number("timeout_ms", MAX_TIMEOUT_MS)? }
             }
+            Tool::Tools => {
+                Args::new(tool, args, &[])?;
+                Self::Tools
+            }
         })
     }
 
-    /// Which tool it is for.
+    /// The built-in tool it is for; none if a server has the tool.
     #[must_use]
-    pub fn tool(&self) -> Tool {
-        match self {
+    pub fn tool(&self) -> Option<Tool> {
+        Some(match self {
             Self::Read { .. } => Tool::Read,
             Self::Write { .. } => Tool::Write,
             Self::List { .. } => Tool::List,
@@ -335,7 +366,24 @@ impl ToolCall {
             Self::Clock => Tool::Clock,
             Self::Random { .. } => Tool::Random,
             Self::Exec { .. } => Tool::Exec,
+            Self::Tools => Tool::Tools,
+            Self::Mcp { .. } => return None,
+        })
+    }
+
+    /// The tool's name in policies, calls and records.
+    #[must_use]
+    pub fn name(&self) -> Cow<'static, str> {
+        match self {
+            Self::Mcp { server, tool } => Cow::Owned(format!("mcp.{server}.{tool}")),
+            own => Cow::Borrowed(own.tool().map_or("", Tool::name)),
         }
+    }
+
+    /// What it does to the world. What a server says of its own tools counts for nothing.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        self.tool().map_or(Effect::Remote, Tool::effect)
     }
 
     /// The workspace path it is about.
@@ -345,7 +393,7 @@ impl ToolCall {
             Self::Read { path, .. } | Self::Write { path, .. } | Self::List { path, .. } | Self::Stat { path } => {
                 Some(path)
             }
-            Self::Clock | Self::Random { .. } | Self::Exec { .. } => None,
+            Self::Clock | Self::Random { .. } | Self::Exec { .. } | Self::Tools | Self::Mcp { .. } => None,
         }
     }
 
@@ -358,7 +406,7 @@ impl ToolCall {
                 let whole = serde_json::to_string(argv).unwrap_or_default();
                 if whole.len() <= 1024 { whole } else { whole.chars().take(1023).chain(['…']).collect() }
             }
-            _ => self.path().map_or_else(|| self.tool().name().to_owned(), ToString::to_string),
+            _ => self.path().map_or_else(|| self.name().into_owned(), ToString::to_string),
         }
     }
 }
