@@ -103,13 +103,16 @@ pub struct Left {
     pub reservations: Vec<PathBuf>,
     /// Mounts that name Stockade.
     pub mounts: Vec<String>,
+    /// Sockets for operators.
+    pub sockets: Vec<PathBuf>,
 }
 
 impl Left {
     /// Looks.
     #[must_use]
     pub fn now() -> Self {
-        Self { processes: processes(), cgroups: cgroups(), reservations: reservations(), mounts: mounts() }
+        let sockets = list(Path::new("/run/stockade/runs"));
+        Self { processes: processes(), cgroups: cgroups(), reservations: reservations(), mounts: mounts(), sockets }
     }
 
     /// What was not there before: a run that somebody else has on this host is not a test's to judge.
@@ -120,6 +123,7 @@ impl Left {
         self.cgroups.retain(|c| !before.cgroups.contains(c));
         self.reservations.retain(|r| !before.reservations.contains(r));
         self.mounts.retain(|m| !before.mounts.contains(m));
+        self.sockets.retain(|s| !before.sockets.contains(s));
         self
     }
 
