@@ -315,7 +315,7 @@ fn cursor(raw: Option<&str>) -> Result<usize, Refusal> {
         None | Some("null") => Ok(0),
         Some(raw) => {
             let text: Option<String> = serde_json::from_str(raw).ok();
-            let place = text.and_then(|text| text.parse().ok()).filter(|place: &usize| place % PAGE == 0);
+            let place = text.and_then(|text| text.parse().ok()).filter(|place: &usize| place.is_multiple_of(PAGE));
             place.ok_or_else(|| invalid_params("/cursor: not one that was given; ask again from the beginning"))
         }
     }
