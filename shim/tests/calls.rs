@@ -431,3 +431,34 @@ fn rules_see_how_many_calls_there_were_and_what_time_it_is() {
     assert_eq!(rig.call("clock", json!({})).0, Status::Ok);
     rig.end();
 }
+
+#[test]
+fn an_agent_can_ask_which_tools_it_has() {
+    // Written nowhere, denied by name, and without a command: none of them is told of.
+    let few = POLICY
+        .replace("write = [\"@workspace\"]\n", "")
+        .replace("[[exec]]\nid = \"echo\"\ncommand = [\"/bin/echo\"]\nwall = \"1s\"\n", "")
+        .replace("\"random\", \"exec\"]", "\"random\"]\ndeny = [\"clock\"]");
+    let mut rig = Rig::running_with(&few);
+    let (status, list) = rig.call("tools.list", json!({}));
+    assert_eq!(status, Status::Ok);
+    let tools = list["tools"].as_array().unwrap();
+    let names: Vec<&str> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["workspace.read", "workspace.list", "workspace.stat", "random", "tools.list"]);
+    assert!(tools.iter().all(|tool| tool["inputSchema"]["type"] == "object" && tool["description"].is_string()));
+    // What it is told of it may call, and of what it is not told every call is denied.
+    let all = ["workspace.read", "workspace.write", "workspace.list", "workspace.stat", "clock", "random", "exec"];
+    for tool in all.iter().filter(|tool| !names.contains(tool)) {
+        let args = match *tool {
+            "exec" => json!({ "argv": ["/usr/bin/true"] }),
+            "random" => json!({ "length": 1 }),
+            "clock" => json!({}),
+            "workspace.write" => json!({ "path": "x", "content": "" }),
+            _ => json!({ "path": "x" }),
+        };
+        assert_eq!(rig.call(tool, args).0, Status::Denied, "{tool}");
+    }
+    assert_eq!(rig.call("tools.list", json!({ "x": 1 })).0, Status::Invalid);
+    let entries = rig.end();
+    assert!(outline(&entries).contains(&"call tools.list allow policy".to_owned()));
+}

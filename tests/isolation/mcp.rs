@@ -1,7 +1,9 @@
 //! Tools by MCP, both ways: a native agent's session, and servers in cells of their own.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -36,7 +38,7 @@ impl<'r> Served<'r> {
         ))
     }
 
-    fn run(&self, policy: &PathBuf, program: &str) -> Ran {
+    fn run(&self, policy: &Path, program: &str) -> Ran {
         self.rig.python(policy, &format!("{AGENT}\nagent = Agent()\n{program}"))
     }
 }
@@ -102,6 +104,14 @@ fn a_native_agent_has_its_tools_by_mcp() {
 fn a_server_runs_in_a_cell_and_answers_byte_for_byte() {
     let Some(rig) = Rig::new("a_server_runs_in_a_cell_and_answers_byte_for_byte", &["python3"]) else { return };
     let served = Served::new(&rig);
+    // Without a cell it writes what it is told to.
+    let outside = rig.path("outside");
+    let write = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "write", "arguments": { "path": outside } } });
+    let mut bare = Command::new("/usr/bin/python3");
+    bare.arg(rig.path("work/server.py")).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut bare = bare.spawn().unwrap();
+    writeln!(bare.stdin.take().unwrap(), "{write}").unwrap();
+    assert!(bare.wait().unwrap().success() && outside.exists());
     let ran = served.run(
         &served.policy("plain", ""),
         "print(agent.tools())\nagent.send('tools/call', name='mcp.test.echo', arguments={'text': 'é\\n'})\nprint(agent.line())\n\

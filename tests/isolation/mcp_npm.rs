@@ -138,3 +138,22 @@ fn results_of_npm_servers_are_the_same_byte_for_byte() {
     }
     rig.clean("npm servers");
 }
+
+#[test]
+fn a_client_of_others_speaks_with_the_shim() {
+    let name = "a_client_of_others_speaks_with_the_shim";
+    if !Path::new(&program("server-filesystem")).exists() {
+        println!(
+            "SKIPPED {name}: no {SERVERS}; packaging/install-deps.sh test installs it, where npm and a registry are"
+        );
+        return;
+    }
+    let Some(rig) = Rig::new(name, &["node"]) else { return };
+    fs::write(rig.path("work/a.txt"), "hello\n").unwrap();
+    fs::write(rig.path("work/client.mjs"), include_str!("mcp_client.mjs")).unwrap();
+    let sections = format!("[fs]\nread = [\"@workspace\", \"{SERVERS}\"]\n[tools]\nallow = [\"workspace.read\"]\n");
+    let ran = rig.native(&rig.policy("node@1", &sections), &["/usr/bin/node", "/workspace/client.mjs"]);
+    ran.expect("the client", 0, &["3 tool calls, 1 denied"]);
+    assert_eq!(ran.text(), "workspace.read,tools.list\nhello false\ntrue denied\n");
+    rig.clean("a client of others");
+}

@@ -84,7 +84,7 @@ impl Rig {
     }
 
     /// A policy of these sections; `extends` has to be first.
-    fn policy(&self, preset: &str, sections: &str) -> PathBuf {
+    pub fn policy(&self, preset: &str, sections: &str) -> PathBuf {
         let mut text = HEAD.replacen("[require]", &format!("extends = [\"preset:{preset}\"]\n[require]"), 1);
         text.push_str(sections);
         if !sections.contains("[fs]") {
