@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::rig::{Ran, Rig};
+use crate::text::module;
 
 const SERVER: &str = include_str!("mcp_server.py");
 pub const AGENT: &str = include_str!("mcp_agent.py");
@@ -245,4 +246,30 @@ fn a_person_approves_a_list_once_and_sees_what_changed() {
     ran.expect("the agent", 0, &[]);
     assert!(!ran.text().starts_with("error"), "{}", ran.text());
     rig.clean("looks at a server");
+}
+
+#[test]
+fn a_component_calls_a_servers_tools_and_its_replay_needs_no_server() {
+    let name = "a_component_calls_a_servers_tools_and_its_replay_needs_no_server";
+    let Some(rig) = Rig::new(name, &["python3"]) else { return };
+    let served = Served::new(&rig);
+    let native = fs::read_to_string(served.policy("plain", "")).unwrap();
+    let policy = rig.file("wasm.toml", native.replace("preset:python@1", "preset:wasm-pure@1"));
+    let data = concat!(
+        "(data (i32.const 1000) \"tools.list\") (data (i32.const 1100) \"mcp.test.echo\")",
+        "(data (i32.const 1200) \"{}\") (data (i32.const 2000) \"{\\22text\\22:\\22hello\\22}\")"
+    );
+    let run = "(call $call (i32.const 1000) (i32.const 10) (i32.const 1200) (i32.const 2) (i32.const 3000))
+        (call $call (i32.const 1100) (i32.const 13) (i32.const 2000) (i32.const 16) (i32.const 3000))
+        (call $log (i32.const 1) (i32.load offset=4 (i32.const 3000)) (i32.load offset=8 (i32.const 3000)))
+        (call $ok (i32.const 0) (i32.const 0))";
+    let ran = rig.wasm(&policy, &module(data, run));
+    ran.expect("the run", 0, &["2 tool calls, 0 denied", "\"text\":\"hello\""]);
+    let records = rig.records();
+    assert_eq!(lifecycle(&records, "mcp_starting").len(), 1);
+    let listed = records.iter().find(|record| record["type"] == "result").unwrap();
+    assert!(listed.to_string().contains("mcp.test.echo") || listed["body"].get("blob").is_some(), "{listed}");
+    fs::remove_file(rig.path("work/server.py")).unwrap();
+    rig.replay("last", &[]).expect("the replay", 0, &[]);
+    rig.clean("a component with a server");
 }
