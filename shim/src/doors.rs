@@ -24,6 +24,8 @@ pub struct Doors {
     pub cell: Option<OwnedFd>,
     /// `SOCK_STREAM`, to a native agent that speaks MCP.
     pub agent: Option<OwnedFd>,
+    /// `SOCK_SEQPACKET`, to egress, if the run has one.
+    pub egress: Option<OwnedFd>,
     /// An empty directory that is the shim's own.
     pub journal: OwnedFd,
     /// The workspace, if the run has one.
@@ -39,6 +41,8 @@ pub const CONTROL_FD: i32 = 3;
 pub const CELL_FD: i32 = 4;
 /// Number of the descriptor of a native agent's MCP session.
 pub const AGENT_FD: i32 = 6;
+/// Number of the descriptor of the socket to egress.
+pub const EGRESS_FD: i32 = 5;
 
 /// Checks that `fd` is a socket of the type its contract says.
 ///

@@ -8,7 +8,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::prctl;
 use nix::sys::socket::SockType;
 use nix::sys::stat::Mode;
-use stockade_shim::doors::{AGENT_FD, CELL_FD, CONTROL_FD, check_socket};
+use stockade_shim::doors::{AGENT_FD, CELL_FD, CONTROL_FD, EGRESS_FD, check_socket};
 use stockade_shim::sys::{fds, signals, unotify};
 use stockade_shim::{Doors, ShimError, diagnose, run};
 
@@ -38,13 +38,14 @@ fn prepare() -> Result<Doors, ShimError> {
     check_socket(CONTROL_FD, &control, SockType::SeqPacket)?;
     let cell = optional(CELL_FD, SockType::Stream)?;
     let agent = optional(AGENT_FD, SockType::Stream)?;
+    let egress = optional(EGRESS_FD, SockType::SeqPacket)?;
     let journal = directory(JOURNAL).map_err(|errno| ShimError::Setup(format!("{JOURNAL}: {errno}")))?;
     let workspace = match directory(WORKSPACE) {
         Ok(workspace) => Some(workspace),
         Err(Errno::ENOENT) => None,
         Err(errno) => return Err(ShimError::Setup(format!("{WORKSPACE}: {errno}"))),
     };
-    Ok(Doors { control, cell, agent, journal, workspace })
+    Ok(Doors { control, cell, agent, egress, journal, workspace })
 }
 
 /// A socket that not every run has.

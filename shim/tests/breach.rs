@@ -271,6 +271,7 @@ fn refused(kind: &str, message: &ToShim, attached: Option<std::os::fd::OwnedFd>)
         agent: None,
         control: theirs,
         cell: (kind == "wasm").then_some(cell_theirs),
+        egress: None,
         journal: common::directory(dirs.path()),
         workspace: None,
     };

@@ -61,8 +61,8 @@ pub(crate) fn unenforced(policy: &Policy) -> Vec<Gap> {
         Gap::at("unenforced", origin, format!("{what}: no part of this version {lacks}; take it out of what is run"))
     };
     let mut found = Vec::new();
-    for rule in &policy.egress {
-        found.push(gap(format!("[[egress]] {:?}", rule.id), "opens connections", &rule.origin));
+    for rule in policy.egress.iter().filter(|rule| rule.credential.is_some()) {
+        found.push(gap(format!("[[egress]] {:?}: credential", rule.id), "puts secrets into requests", &rule.origin));
     }
     for rule in &policy.sockets {
         found.push(gap(format!("sockets.unix {:?}", rule.path), "tells one Unix socket from another", &rule.origin));
@@ -97,13 +97,13 @@ mod tests {
 
     #[test]
     fn what_no_part_enforces_is_named_with_its_line() {
-        let text = "version = 1\nid = \"t\"\nextends = [\"preset:base@1\"]\n\n[[egress]]\nid = \"gh\"\nhost = \"api.github.com\"\nmethods = [\"GET\"]\n";
+        let text = "version = 1\nid = \"t\"\nextends = [\"preset:base@1\"]\n\n[[secret]]\nname = \"gh\"\nfrom = \"file:/etc/gh\"\nhosts = [\"api.github.com\"]\nheader = \"Authorization\"\n";
         let policy = parse_policy("t.toml", text).unwrap();
         let found = unenforced(&policy);
         assert_eq!(found.len(), 1);
         let error = RunError::from(found.into_iter().next().unwrap());
         assert_eq!(error.exit_code(), 10);
-        assert!(error.to_string().starts_with("t.toml:5: [[egress]] \"gh\": no part"), "{error}");
+        assert!(error.to_string().starts_with("t.toml:5: [[secret]] \"gh\": no part"), "{error}");
     }
 
     #[test]

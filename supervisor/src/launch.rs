@@ -58,6 +58,8 @@ pub(crate) struct Newborn {
     pub pid: Pid,
     pub pidfd: OwnedFd,
     pub listener: Option<OwnedFd>,
+    /// Its listeners' sockets, in the order of the plan, until they are handed on.
+    pub net: Vec<OwnedFd>,
     pub landlock: (u8, i32, i32),
     socket: OwnedFd,
 }
@@ -99,19 +101,24 @@ pub(crate) fn begin(home: &Home, order: Order) -> Result<Pending, RunError> {
 impl Pending {
     /// Waits until every layer is closed.
     pub(crate) fn finish(self) -> Result<Newborn, RunError> {
-        let (pid, pidfd, listener, landlock) = self.await_ready()?;
-        Ok(Newborn { what: self.what, plan: self.plan, pid, pidfd, listener, landlock, socket: self.socket })
+        let (pid, pidfd, listener, net, landlock) = self.await_ready()?;
+        Ok(Newborn { what: self.what, plan: self.plan, pid, pidfd, listener, net, landlock, socket: self.socket })
     }
 
     #[expect(clippy::type_complexity, reason = "private, and taken apart by its one caller")]
-    fn await_ready(&self) -> Result<(Pid, OwnedFd, Option<OwnedFd>, (u8, i32, i32)), RunError> {
+    fn await_ready(&self) -> Result<(Pid, OwnedFd, Option<OwnedFd>, Vec<OwnedFd>, (u8, i32, i32)), RunError> {
         let mut born: Option<(Pid, OwnedFd)> = None;
         let mut listener = None;
+        let mut net = Vec::new();
         loop {
             let (report, fd) = self.next_report()?;
             match (report, born.take()) {
                 (Report::Listening, known @ Some(_)) if listener.is_none() => {
                     listener = fd;
+                    born = known;
+                }
+                (Report::Net { index }, known @ Some(_)) if usize::try_from(index) == Ok(net.len()) => {
+                    net.push(fd.ok_or_else(|| self.lost("a listener came without its socket"))?);
                     born = known;
                 }
                 (Report::Born { pid }, None) => {
@@ -123,7 +130,10 @@ impl Pending {
                     if self.plan.seccomp.listener != listener.is_some() {
                         return Err(self.lost("its seccomp listener is missing"));
                     }
-                    return Ok((pid, pidfd, listener, (landlock_abi, canary_fs, canary_net)));
+                    if self.plan.listeners.len() != net.len() {
+                        return Err(self.lost("a listener is missing"));
+                    }
+                    return Ok((pid, pidfd, listener, net, (landlock_abi, canary_fs, canary_net)));
                 }
                 (Report::Failed { step, errno, index }, _) => return Err(self.failed(step, errno, index)),
                 _ => return Err(self.lost("its messages came in the wrong order")),
@@ -167,6 +177,7 @@ impl Pending {
             Step::LandlockRules => self.plan.landlock.rules.get(at).map(|r| r.path.clone()),
             Step::Rlimit => self.plan.rlimits.get(at).map(|r| format!("resource {} to {}", r.resource, r.value)),
             Step::Ceiling => CeilingKey::from_number(index).map(|key| key.name().to_owned()),
+            Step::Network => self.plan.listeners.get(at).map(|l| format!("{:?} port {}", l.transport, l.port)),
             Step::Cwd => Some(self.plan.exec.cwd.clone()),
             _ => None,
         };

@@ -22,8 +22,8 @@ use crate::reclaim;
 pub const FIRST_HOST_ID: u32 = 1_900_000_000;
 /// Ids of one user namespace.
 pub const IDS: u32 = 65_536;
-/// Ranges of one run: agent, shim, tools, compiler. No two of them share an identity.
-const RANGES: u32 = 4;
+/// Ranges of one run: agent, shim, tools, compiler, egress. No two of them share an identity.
+const RANGES: u32 = 5;
 /// Runs at one time.
 pub const MAX_RUNS: u32 = 512;
 
@@ -64,6 +64,7 @@ pub(crate) enum Range {
     Shim = 1,
     Tools = 2,
     Compiler = 3,
+    Egress = 4,
 }
 
 fn folder() -> PathBuf {

@@ -162,13 +162,14 @@ fn plan(limits: CgroupLimits) -> Plan {
         limits: Some(limits),
         root: vec![Entry { dest: "/usr".into(), what: bind }],
         rlimits: vec![Rlimit { resource: 7, value: 64 }, Rlimit { resource: 1, value: 64 }],
-        landlock: Landlock { abi: 2, rules: vec![Rule { path: "/usr".into(), access: Access::Read }] },
+        landlock: Landlock { abi: 2, rules: vec![Rule { path: "/usr".into(), access: Access::Read }], connect: vec![] },
         seccomp: Seccomp {
             filter: Slot(3),
             digest: seccomp::profile("cell-native").unwrap().digest,
             listener: true,
             additions: vec![],
         },
+        listeners: vec![],
         descriptors: vec![],
         exec: Exec { program: Slot(2), argv: vec!["x".into()], env: vec![], cwd: "/".into() },
     }

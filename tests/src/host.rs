@@ -9,7 +9,7 @@ use nix::fcntl::{Flock, FlockArg};
 /// First host id that runs are given (`stockade_supervisor::FIRST_HOST_ID`).
 const FIRST_HOST_ID: u32 = 1_900_000_000;
 /// Ids of all runs.
-const HOST_IDS: u32 = 134_217_728;
+const HOST_IDS: u32 = 167_772_160;
 
 /// The built programs: siblings of the test executable's folder.
 #[derive(Debug, Clone)]

@@ -3,8 +3,8 @@
 use std::os::fd::OwnedFd;
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, socket};
@@ -58,6 +58,11 @@ pub fn restrict(layer: &Landlock, program: &OwnedFd) -> Result<Canaries, StepErr
         let path = root::rule_path(&rule.path).at_index(Step::LandlockRules, index)?;
         let rule = PathBeneath::new(path, rights(rule.access, abi));
         ruleset = ruleset.add_rule(rule).map_err(refused).at_index(Step::LandlockRules, index)?;
+    }
+    // Ports, as the kernel counts them; which host answers there is for the network namespace to say.
+    for port in layer.connect.iter().filter(|_| layer.abi >= 4) {
+        let rule = NetPort::new(*port, AccessNet::ConnectTcp);
+        ruleset = ruleset.add_rule(rule).map_err(refused).at(Step::LandlockRules)?;
     }
     let status = ruleset.no_new_privs(false).restrict_self().map_err(refused).at(Step::Landlock)?;
     if status.ruleset != RulesetStatus::FullyEnforced {

@@ -10,6 +10,7 @@ mod error;
 mod idmap;
 mod landlock_layer;
 mod launch;
+mod network;
 mod newborn;
 mod root;
 mod socket;

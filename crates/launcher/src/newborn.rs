@@ -17,6 +17,7 @@ use stockade_plan::step::Step;
 use crate::descriptors::{Slots, lay_out};
 use crate::error::{At, StepError, fault};
 use crate::landlock_layer;
+use crate::network;
 use crate::root;
 use crate::socket::LaunchSocket;
 use crate::sys;
@@ -76,6 +77,9 @@ impl Newborn {
         // No controlling terminal: TIOCSTI has nothing to push into.
         setsid().at(Step::Session)?;
         sethostname(&plan.hostname).at(Step::Hostname)?;
+
+        // While we are root of what owns the network namespace: ports below 1024 are bound, and routes are made.
+        network::open(&plan.listeners, socket)?;
 
         // Nothing mounted here reaches the host, nothing mounted there arrives.
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)

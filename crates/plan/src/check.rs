@@ -30,6 +30,8 @@ pub enum CheckError {
     Limits,
     /// Additions to the filter that may not be; holds the syscall's number.
     Addition(u32, &'static str),
+    /// Listeners or ports that may not be.
+    Net(&'static str),
     /// The host name, an argument or an environment entry is not acceptable.
     Text(&'static str),
 }
@@ -46,6 +48,7 @@ impl fmt::Display for CheckError {
             Self::Listener => write!(f, "an agent's cell needs a seccomp listener"),
             Self::Limits => write!(f, "an agent's cell needs cgroup limits"),
             Self::Addition(nr, why) => write!(f, "syscall {nr} may not be added to the filter: {why}"),
+            Self::Net(why) => write!(f, "network: {why}"),
             Self::Text(what) => write!(f, "bad text for {what}"),
         }
     }
@@ -90,6 +93,7 @@ impl Plan {
             return Err(CheckError::Limits);
         }
         self.check_additions()?;
+        self.check_net()?;
         self.check_texts()
     }
 

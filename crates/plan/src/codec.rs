@@ -4,17 +4,17 @@ use alloc::vec::Vec;
 
 use crate::bytes::{DecodeError, In, Out};
 use crate::{
-    Access, Addition, AdditionAction, CgroupLimits, Cgroups, Descriptor, Entry, Exec, Ids, Landlock, Owner, Plan,
-    Rlimit, Role, Rule, Seccomp, What,
+    Access, Addition, AdditionAction, CgroupLimits, Cgroups, Descriptor, Entry, Exec, Ids, Landlock, Listener, Owner,
+    Plan, Rlimit, Role, Rule, Seccomp, Transport, What,
 };
 
 /// Longest plan in bytes.
 pub const MAX_PLAN: usize = 64 * 1024;
-const MAGIC: &[u8; 8] = b"stkplan2";
+const MAGIC: &[u8; 8] = b"stkplan3";
 
 impl Role {
     fn decode(v: u8) -> Result<Self, DecodeError> {
-        [Self::Shim, Self::Wasm, Self::Native, Self::Compile]
+        [Self::Shim, Self::Wasm, Self::Native, Self::Compile, Self::Egress]
             .into_iter()
             .find(|r| *r as u8 == v)
             .ok_or(DecodeError::Value("role", v.into()))
@@ -25,6 +25,26 @@ impl Access {
     fn decode(v: u8) -> Result<Self, DecodeError> {
         Self::ALL.into_iter().find(|a| *a as u8 == v).ok_or(DecodeError::Value("landlock access", v.into()))
     }
+}
+
+impl Listener {
+    fn encode(&self, out: &mut Out) {
+        out.byte(self.transport as u8);
+        out.flag(self.any);
+        out.u32(self.port.into());
+    }
+
+    fn decode(input: &mut In<'_>) -> Result<Self, DecodeError> {
+        let transport = input.byte("transport")?;
+        let transport = Transport::ALL.into_iter().find(|t| *t as u8 == transport);
+        let transport = transport.ok_or(DecodeError::Value("transport", 0))?;
+        Ok(Self { transport, any: input.flag("listener")?, port: port(input)? })
+    }
+}
+
+fn port(input: &mut In<'_>) -> Result<u16, DecodeError> {
+    let port = input.u32("port")?;
+    u16::try_from(port).map_err(|_| DecodeError::Value("port", port.into()))
 }
 
 impl AdditionAction {
@@ -124,6 +144,7 @@ impl Plan {
             o.text(&rule.path);
             o.byte(rule.access as u8);
         });
+        out.list(&self.landlock.connect, |o, port| o.u32((*port).into()));
         out.byte(self.seccomp.filter.0);
         out.0.extend_from_slice(&self.seccomp.digest);
         out.flag(self.seccomp.listener);
@@ -131,6 +152,7 @@ impl Plan {
             o.u32(addition.nr);
             o.byte(addition.action as u8);
         });
+        out.list(&self.listeners, |o, listener| listener.encode(o));
         out.list(&self.descriptors, |o, d| {
             o.byte(d.slot.0);
             o.byte(d.target);
@@ -178,6 +200,7 @@ impl Plan {
         let rules = input.list("landlock rules", |i| {
             Ok(Rule { path: i.text("landlock path")?, access: Access::decode(i.byte("landlock access")?)? })
         })?;
+        let connect = input.list("landlock ports", port)?;
         let seccomp = Seccomp {
             filter: input.slot("seccomp filter")?,
             digest: input.array("seccomp digest")?,
@@ -187,6 +210,7 @@ impl Plan {
                 Ok(Addition { nr, action: AdditionAction::decode(i.byte("seccomp addition")?)? })
             })?,
         };
+        let listeners = input.list("listeners", Listener::decode)?;
         let descriptors = input.list("descriptors", |i| {
             Ok(Descriptor { slot: i.slot("descriptor")?, target: i.byte("descriptor target")? })
         })?;
@@ -197,7 +221,20 @@ impl Plan {
             cwd: input.text("working directory")?,
         };
         input.end()?;
-        let landlock = Landlock { abi, rules };
-        Ok(Self { role, hostname, ids, cgroups, limits, root, rlimits, landlock, seccomp, descriptors, exec })
+        let landlock = Landlock { abi, rules, connect };
+        Ok(Self {
+            role,
+            hostname,
+            ids,
+            cgroups,
+            limits,
+            root,
+            rlimits,
+            landlock,
+            seccomp,
+            listeners,
+            descriptors,
+            exec,
+        })
     }
 }

@@ -16,6 +16,7 @@ pub mod ceiling;
 mod check;
 mod codec;
 pub mod filter;
+mod net;
 pub mod never;
 pub mod report;
 pub mod step;
@@ -26,6 +27,7 @@ pub use bytes::DecodeError;
 pub use ceiling::{Ceiling, CeilingError, CeilingKey};
 pub use check::{CheckError, MIN_HOST_ID};
 pub use codec::MAX_PLAN;
+pub use net::{Listener, MAX_LISTENERS, Transport};
 
 /// Index into the descriptors sent along with the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +46,8 @@ pub enum Role {
     Native = 3,
     /// `stockade-compile`.
     Compile = 4,
+    /// `stockade-egress`.
+    Egress = 5,
 }
 
 /// Identities (user_namespaces(7)). Inside ids `0..count` are host ids `host..host + count`.
@@ -207,6 +211,8 @@ pub struct Landlock {
     pub abi: u8,
     /// What is allowed.
     pub rules: Vec<Rule>,
+    /// TCP ports that may be connected to, sorted; of no other layer's making is their host. Means nothing below ABI 4.
+    pub connect: Vec<u16>,
 }
 
 /// The seccomp layer (seccomp(2)).
@@ -289,6 +295,8 @@ pub struct Plan {
     pub landlock: Landlock,
     /// Seccomp.
     pub seccomp: Seccomp,
+    /// What listens inside the network namespace. Where something does, `lo` is up and every IPv4 address is local.
+    pub listeners: Vec<Listener>,
     /// Descriptors.
     pub descriptors: Vec<Descriptor>,
     /// Program.

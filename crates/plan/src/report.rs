@@ -1,6 +1,6 @@
 //! What launcher and newborn tell the supervisor: fixed-size messages over the launch socket.
 //!
-//! The order is `Born` (with a pidfd), `Listening` (with the listener, if the plan asks for one), then `Ready`;
+//! The order is `Born` (with a pidfd), `Net` (with a socket) for each of the plan's listeners, `Listening` (with the listener, if the plan asks for one), then `Ready`;
 //! or `Failed` at any point. The supervisor answers `Ready` with one byte, [`GO`]. A socket that closes early is a failed launch.
 
 use crate::step::Step;
@@ -17,6 +17,11 @@ pub enum Report {
     Born {
         /// Pid in the launcher's pid namespace.
         pid: u32,
+    },
+    /// A listener of the plan is open. Descriptor: its socket, of which the newborn keeps none.
+    Net {
+        /// Its place in the plan.
+        index: u32,
     },
     /// The filter is installed. Descriptor: its listener, which the newborn then closes.
     Listening,
@@ -50,6 +55,7 @@ impl Report {
             Self::Ready { landlock_abi, canary_fs, canary_net } => (2, landlock_abi.into(), canary_fs, canary_net),
             Self::Failed { step, errno, index } => (3, index, errno, (step as u16).into()),
             Self::Listening => (4, 0, 0, 0),
+            Self::Net { index } => (5, index, 0, 0),
         };
         let mut out = [0; MESSAGE];
         let parts = [[kind, 0, 0, 0], a.to_le_bytes(), b.to_le_bytes(), c.to_le_bytes()];
@@ -78,6 +84,7 @@ impl Report {
                 Some(Self::Failed { step, errno: signed(8)?, index: word(4)? })
             }
             4 => Some(Self::Listening),
+            5 => Some(Self::Net { index: word(4)? }),
             _ => None,
         }
     }

@@ -55,6 +55,7 @@ steps! {
     CgroupNamespace = 17, "cgroup-namespace", "the kernel needs cgroup namespaces (4.6 or newer)";
     Session = 18, "session", "setsid(2) failed; report this";
     Hostname = 19, "hostname", "sethostname(2) failed; report this";
+    Network = 44, "network", "the cell's loopback, its route or one of its listeners could not be made; see stockade doctor";
     Private = 20, "private-mounts", "the mount namespace could not be made private; see stockade doctor";
     NewRoot = 21, "new-root", "a tmpfs could not be mounted in a user namespace; see stockade doctor";
     Entry = 22, "root-entry", "a path of the policy could not be put into the cell's root";

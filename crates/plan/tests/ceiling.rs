@@ -59,6 +59,7 @@ fn plan() -> Plan {
                 rule("/workspace/bin", Access::ReadWriteExecute),
                 rule("/etc/ssl", Access::Read),
             ],
+            connect: vec![],
         },
         seccomp: Seccomp {
             filter: Slot(5),
@@ -69,6 +70,7 @@ fn plan() -> Plan {
                 Addition { nr: 251, action: AdditionAction::Deny },
             ],
         },
+        listeners: vec![],
         descriptors: vec![],
         exec: Exec { program: Slot(6), argv: vec!["p".into()], env: vec![], cwd: "/workspace".into() },
     }

@@ -6,7 +6,7 @@ use stockade_plan::report::{MESSAGE, Report};
 use stockade_plan::step::Step;
 use stockade_plan::{
     Access, Addition, AdditionAction, CgroupLimits, Cgroups, CheckError, DecodeError, Descriptor, Entry, Exec, Ids,
-    Landlock, MIN_HOST_ID, Owner, Plan, Rlimit, Role, Rule, Seccomp, Slot, What,
+    Landlock, Listener, MIN_HOST_ID, Owner, Plan, Rlimit, Role, Rule, Seccomp, Slot, Transport, What,
 };
 
 fn added(nr: u32, action: AdditionAction) -> Addition {
@@ -41,7 +41,11 @@ fn plan() -> Plan {
             entry("/workspace/.git/hooks", What::Mask),
         ],
         rlimits: vec![Rlimit { resource: 7, value: 256 }],
-        landlock: Landlock { abi: 6, rules: vec![Rule { path: "/workspace".into(), access: Access::ReadWrite }] },
+        landlock: Landlock {
+            abi: 6,
+            rules: vec![Rule { path: "/workspace".into(), access: Access::ReadWrite }],
+            connect: vec![443],
+        },
         seccomp: Seccomp {
             filter: Slot(2),
             digest: [7; 32],
@@ -49,6 +53,10 @@ fn plan() -> Plan {
             // sched_setscheduler, ioprio_set
             additions: vec![added(144, AdditionAction::Allow), added(251, AdditionAction::Deny)],
         },
+        listeners: vec![
+            Listener { transport: Transport::Tcp, any: true, port: 443 },
+            Listener { transport: Transport::Udp, any: true, port: 53 },
+        ],
         descriptors: vec![Descriptor { slot: Slot(3), target: 0 }],
         exec: Exec { program: Slot(4), argv: vec!["p".into()], env: vec!["A=b".into()], cwd: "/workspace".into() },
     }

@@ -12,7 +12,7 @@ const BEYOND: i32 = 600;
 pub fn compile(profile: &Profile, newer: &BTreeMap<String, i32>, scratch: &Path) -> crate::Result<Vec<u8>> {
     // The filter is for the machines it will run on: what the build machine's kernel offers does not count.
     set_api(6)?;
-    let default = action(&profile.default)?;
+    let default = action(profile.default.as_ref().ok_or("the profile has no default")?)?;
     let mut filter = ScmpFilterContext::new(default)?;
     // i386 by `int 0x80` and x32 have other numbers; nothing here uses them, so they end the process.
     filter.set_act_badarch(ScmpAction::KillProcess)?;

@@ -11,7 +11,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Profiles by name; each is a file `<name>.<arch>.toml`.
-const NAMES: [&str; 5] = ["cell-native", "cell-wasm", "cell-wasm-sealed", "compile", "shim"];
+const NAMES: [&str; 7] =
+    ["cell-native", "cell-native-net", "cell-wasm", "cell-wasm-sealed", "compile", "egress", "shim"];
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -28,7 +29,11 @@ fn main() -> Result<()> {
     for name in NAMES {
         let file = folder.join(format!("{name}.{arch}.toml"));
         let at = |e: Box<dyn std::error::Error>| format!("{}: {e}", file.display());
-        let profile: Profile = profile::parse(&read(&file)?).map_err(at)?;
+        let mut profile: Profile = profile::parse(&read(&file)?).map_err(at)?;
+        if let Some(base) = &profile.extends {
+            let base = profile::parse(&read(&folder.join(format!("{base}.{arch}.toml")))?).map_err(at)?;
+            profile = profile.over(base).map_err(at)?;
+        }
         let bpf = compile::compile(&profile, &newer, &out).map_err(at)?;
         std::fs::write(out.join(format!("{name}.bpf")), &bpf)?;
         let digest = Sha256::digest(&bpf);

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 pub struct Profile {
     /// What it is for, in a sentence.
     pub about: String,
-    /// What a syscall gets that no rule speaks of.
-    pub default: Outcome,
+    /// The profile whose rules and default it has, too, but for the syscalls that it speaks of itself.
+    pub extends: Option<String>,
+    /// What a syscall gets that no rule speaks of; that of what it extends, if it does.
+    pub default: Option<Outcome>,
     #[serde(rename = "rule")]
     pub rules: Vec<Rule>,
 }
@@ -69,6 +71,23 @@ pub enum Op {
     Eq,
     MaskedEq,
     Le,
+}
+
+impl Profile {
+    /// Itself with all of `base` that it says nothing else of.
+    pub fn over(mut self, base: Self) -> crate::Result<Self> {
+        if base.extends.is_some() || self.default.is_some() {
+            return Err("a profile extends one that extends none, and has its default".into());
+        }
+        let own: Vec<String> = self.rules.iter().flat_map(|rule| rule.names.iter().cloned()).collect();
+        for mut rule in base.rules {
+            rule.names.retain(|name| !own.contains(name));
+            if !rule.names.is_empty() {
+                self.rules.push(rule);
+            }
+        }
+        Ok(Self { extends: None, default: base.default, ..self })
+    }
 }
 
 /// Numbers by name of syscalls that the build machine's libseccomp may not know, from a file that groups

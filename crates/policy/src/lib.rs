@@ -22,6 +22,7 @@ mod denial;
 mod diagnostic;
 pub mod diff;
 mod digest;
+mod egress;
 mod engine;
 mod extends;
 mod facts;
@@ -61,12 +62,14 @@ pub use compile_ceiling::compile_ceiling;
 pub use decide::{Decider, Request};
 pub use denial::{Denial, Fix};
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use egress::{EgressGrant, Spoken, Tunnel, check_address};
 pub use facts::{Counts, Facts};
 pub use fix::{Checked, check_fix};
 pub use load::{CEILING, Ceiling, Options, Unpinned, load, load_with, parse_policy, parse_policy_beneath, unpinned};
 pub use model::{
-    CeilingEgress, EgressRule, ExecRule, Fs, FsRule, LAYERS, Limits, McpRule, ModelRule, Narrowed, Origin, Policy,
-    RateRule, Require, Scheme, SecretRule, Setting, SocketRule, SyscallAction, SyscallRule, ToolLimit, Unreachable,
+    CeilingEgress, EgressRule, ExecRule, Fs, FsRule, HostPatterns, LAYERS, Limits, McpRule, ModelRule, Narrowed,
+    Origin, Policy, RateRule, Require, Scheme, SecretRule, Setting, SocketRule, SyscallAction, SyscallRule, ToolLimit,
+    Unreachable,
 };
 pub use path::{PathError, PathRule, WorkspacePath};
 pub use presets::{preset, preset_names};

@@ -282,6 +282,9 @@ pub struct ToolLimit {
     pub origin: Origin,
 }
 
+/// Sets of hosts.
+pub type HostPatterns = Vec<HostPattern>;
+
 /// A place outside that may be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -298,12 +301,31 @@ pub struct EgressRule {
     pub methods: Option<Vec<Method>>,
     /// Prefixes of URL paths; empty is any.
     pub paths: Vec<UrlPath>,
+    /// Networks that the host may resolve to, besides the Internet's addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: HostPatterns,
     /// The secret that goes along.
     pub credential: Option<String>,
     /// The author's reason.
     pub reason: Option<String>,
     /// Where it is written.
     pub origin: Origin,
+}
+
+impl EgressRule {
+    /// Whether a tunnel hides nothing that this entry decides on or does.
+    #[must_use]
+    pub fn sees_nothing(&self) -> bool {
+        self.methods.is_none() && self.paths.is_empty() && self.credential.is_none()
+    }
+
+    /// The networks that its host may lead to besides the Internet's addresses: those it names, and the host itself
+    /// where that is an address or a network.
+    #[must_use]
+    pub fn networks(&self) -> HostPatterns {
+        let own = matches!(self.host.host(), Some(host) if host.ip().is_some()) || self.host.is_network();
+        self.addresses.iter().chain(own.then_some(&self.host)).cloned().collect()
+    }
 }
 
 /// An MCP server.

@@ -18,6 +18,8 @@ pub const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/ran
 pub const SCRATCH: [&str; 2] = ["/tmp", "/dev/shm"];
 /// Files that say who the agent is, and nothing of the host's users: passwd(5), group(5), hosts(5).
 pub const IDENTITY: [&str; 3] = ["/etc/passwd", "/etc/group", "/etc/hosts"];
+/// Where names are asked for, in a cell whose policy has places outside: resolv.conf(5).
+pub const RESOLVER: &str = "/etc/resolv.conf";
 /// The cell's own processes.
 pub const PROC: &str = "/proc";
 
@@ -81,6 +83,9 @@ pub fn trees(policy: &Policy) -> Vec<Tree> {
     trees.push(tree(PROC, true, false, false));
     let listed = |path: &str| policy.fs.read.iter().any(|rule| beneath(&in_cell(&rule.path), path));
     trees.extend(IDENTITY.iter().filter(|path| !listed(path)).map(|path| tree(path, true, false, false)));
+    if !policy.egress.is_empty() && !listed(RESOLVER) {
+        trees.push(tree(RESOLVER, true, false, false));
+    }
     trees
 }
 

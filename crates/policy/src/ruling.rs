@@ -6,7 +6,7 @@
 use crate::attempt::{Attempt, Expect, Http};
 use crate::bundle::Bundle;
 use crate::cedar::CompileError;
-use crate::context::{chat_args, http_args, tcp_args};
+use crate::context::chat_args;
 use crate::decide::{Asked, Decider, Judged, Request};
 use crate::denial::{Denial, Fix};
 use crate::facts::Facts;
@@ -16,7 +16,7 @@ use crate::native;
 use crate::path::{PathRule, beneath};
 use crate::schema;
 use crate::seccomp;
-use crate::tool::{ArgError, EGRESS_HTTP, EGRESS_TCP, MODEL_CHAT};
+use crate::tool::{ArgError, MODEL_CHAT};
 use crate::verdict::{NOBODY_TO_ASK, Verdict};
 use serde::Serialize;
 use serde_json::Value;
@@ -218,29 +218,8 @@ impl<'p> Judge<'p> {
             Ok(path) => path,
             Err(error) => return misfit(format!("not a URL path: {error}")),
         };
-        let id = to.to_string();
-        let rule = self
-            .decider
-            .matching_egress(&to, spoken.as_ref().zip(path.as_ref()).map(|((tls, method), path)| (*tls, method, path)));
-        let (action, args, object) = match spoken.as_ref().zip(path.as_ref()) {
-            Some(((tls, method), path)) => {
-                let scheme = if *tls { Scheme::Https } else { Scheme::Http }.name();
-                let object = format!("{method} {scheme}://{id}{path}");
-                (EGRESS_HTTP, http_args(scheme, &to, method, path), object)
-            }
-            None => (EGRESS_TCP, tcp_args(&to), id.clone()),
-        };
-        let asked = Asked {
-            action,
-            kind: schema::Resource::Host,
-            server: false,
-            id: &id,
-            object: &object,
-            args,
-            argv: &[],
-            rule: rule.map(|rule| rule.id.as_str()),
-        };
-        self.judged(&asked, facts)
+        let spoken = spoken.as_ref().zip(path.as_ref()).map(|((tls, method), path)| (*tls, method, path));
+        self.decider.with_host(&to, spoken, |asked, _| self.judged(asked, facts))
     }
 
     fn path(&self, sight: &native::Sight, access: crate::attempt::Access) -> Ruling {
@@ -416,8 +395,9 @@ impl Decider {
         if !self.within_ceiling(to, http) {
             return None;
         }
+        let tunnels = !self.author_looks_at_requests();
         let mut best: Option<&EgressRule> = None;
-        for rule in self.bundle.egress.iter().filter(|rule| covers(rule, to, http)) {
+        for rule in self.bundle.egress.iter().filter(|rule| covers(rule, to, http, tunnels)) {
             let narrower = best.is_none_or(|other| {
                 let hosts = (other.host.covers(&rule.host), rule.host.covers(&other.host));
                 hosts == (true, false) || (hosts != (false, true) && longest(rule, http) > longest(other, http))
@@ -444,11 +424,13 @@ impl Decider {
     }
 }
 
-fn covers(rule: &EgressRule, to: &Endpoint, http: Option<(bool, &Method, &UrlPath)>) -> bool {
-    let spoken = matches!(
-        (rule.scheme, http),
-        (Scheme::Tcp, None) | (Scheme::Https, Some((true, ..))) | (Scheme::Http, Some((false, ..)))
-    );
+/// `tunnels`: TLS that nobody looks into may stand for requests, under an entry that does not tell them apart.
+fn covers(rule: &EgressRule, to: &Endpoint, http: Option<(bool, &Method, &UrlPath)>, tunnels: bool) -> bool {
+    let spoken = match (rule.scheme, http) {
+        (Scheme::Tcp, None) | (Scheme::Https, Some((true, ..))) | (Scheme::Http, Some((false, ..))) => true,
+        (Scheme::Https, None) => tunnels && rule.sees_nothing(),
+        _ => false,
+    };
     let asked = match http {
         Some((_, method, path)) => {
             rule.methods.as_ref().is_none_or(|methods| methods.contains(method))

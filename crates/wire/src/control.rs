@@ -112,6 +112,9 @@ pub struct Setup {
     pub approvals: Option<u64>,
     /// Names of tools that are frozen on this host.
     pub frozen: Vec<String>,
+    /// Addresses of this machine, to which no connection leads by a name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own_addresses: Vec<std::net::IpAddr>,
 }
 
 /// Where the answers to an agent come from.

@@ -29,6 +29,7 @@ impl Mediator {
             self.answer(tool.call, answer)?;
         }
         self.end_servers()?;
+        self.close_egress("the run ended")?;
         self.ledger.open()?;
         self.flush_counts()?;
         let detail = serde_json::to_value(end).map_err(|e| ShimError::Protocol(e.to_string()))?;

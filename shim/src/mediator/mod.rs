@@ -4,6 +4,7 @@ mod agents;
 mod approval;
 pub(crate) mod call;
 mod cell;
+mod egress;
 mod finish;
 mod flight;
 mod orders;
@@ -25,6 +26,7 @@ use stockade_wire::control::{CellId, Course, RunEnd, Setup, ToSupervisor};
 use crate::channel::Channel;
 use crate::control::Control;
 use crate::doors::{self, Doors};
+use crate::egress::Desk;
 use crate::error::ShimError;
 use crate::exec::{Due, ToolRun};
 use crate::ledger::{Ledger, NoRoom};
@@ -73,6 +75,10 @@ struct Mediator {
     /// The last call whose id was given here.
     last_call: u64,
     next_cell: CellId,
+    /// The conversation with egress, if the run has one.
+    egress: Option<Desk>,
+    /// The last call whose id was given here.
+    last_call: u64,
     calls: Calls,
     /// What a run before did, until the agent has done it again.
     script: Option<Script>,
@@ -172,6 +178,8 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
         agents,
         last_call: 0,
         next_cell: 1,
+        egress: doors.egress.map(Desk::new),
+        last_call: 0,
         calls: Calls::default(),
         script,
         born: Instant::now(),
@@ -231,6 +239,7 @@ impl Mediator {
                 Source::Server(cell) => self.serve_link(cell)?,
                 Source::Agent(session) => self.serve_agent(session, events)?,
                 Source::Cell => self.serve_cell(events)?,
+                Source::Egress => self.serve_egress(events)?,
                 Source::Control => {
                     if let Some(end) = self.serve_control()? {
                         return Ok(Some(end));

@@ -25,6 +25,8 @@ pub(super) enum Source {
     Agent(SessionId),
     /// The cell channel.
     Cell,
+    /// Egress.
+    Egress,
     /// The control socket.
     Control,
 }
@@ -65,6 +67,10 @@ impl Mediator {
             } else if !self.control.congested() {
                 add(Source::Cell, channel.fd(), PollFlags::POLLIN);
             }
+        }
+        if let Some(desk) = &self.egress {
+            let events = if desk.congested() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
+            add(Source::Egress, desk.fd(), events);
         }
         let out = if self.control.congested() { PollFlags::POLLOUT } else { PollFlags::empty() };
         add(Source::Control, self.control.fd(), PollFlags::POLLIN | out);

@@ -96,6 +96,7 @@ pub fn setup(kind: &str) -> Setup {
         pin: None,
         approvals: None,
         frozen: Vec::new(),
+        own_addresses: Vec::new(),
     }
 }
 
@@ -166,6 +167,7 @@ impl Rig {
             agent: None,
             control: theirs,
             cell: cell_theirs,
+            egress: None,
             journal: directory(&journal),
             workspace: Some(directory(&workspace)),
         };

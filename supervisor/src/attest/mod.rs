@@ -6,6 +6,7 @@
 mod landlock;
 mod limits;
 mod mounts;
+mod network;
 mod process;
 mod watch;
 
@@ -71,6 +72,7 @@ pub(crate) fn attest(
         limits::rlimits(&subject, plan),
         mounts::mounts(&subject, plan),
         process::descriptors(&subject, plan, moment),
+        network::network(&subject, plan),
         landlock::landlock(newborn),
     ];
     let mut mismatches = Vec::new();

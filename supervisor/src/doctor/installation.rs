@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 const GROUP: &str = "installation";
 const LIBEXEC: &str = "/usr/libexec/stockade";
-const PROGRAMS: [&str; 5] =
-    ["stockade-launcher", "stockade-init", "stockade-shim", "stockade-cell", "stockade-compile"];
+const PROGRAMS: [&str; 6] =
+    ["stockade-launcher", "stockade-init", "stockade-shim", "stockade-cell", "stockade-compile", "stockade-egress"];
 const STATE: [(&str, &str); 2] = [("state.persistent", "/var/lib/stockade"), ("state.volatile", "/run/stockade")];
 
 pub(super) fn checks() -> Vec<Check> {
@@ -142,9 +142,9 @@ mod tests {
 
     #[test]
     fn ids_that_touch_the_range_are_found() {
-        let passwd = "root:x:0:0::/:\nlow:x:1899999999:1::/:\nin:x:1900000000:1::/:\nafter:x:2034217728:1::/:\nbad\n";
+        let passwd = "root:x:0:0::/:\nlow:x:1899999999:1::/:\nin:x:1900000000:1::/:\nafter:x:2067772160:1::/:\nbad\n";
         assert_eq!(overlaps(passwd, account).collect::<Vec<_>>(), ["in has 1900000000+1"]);
-        let subuid = "a:100000:65536\nb:1899999000:1001\nc:2034217727:1\nd:2034217728:9\ne:1:18446744073709551615\n";
+        let subuid = "a:100000:65536\nb:1899999000:1001\nc:2067772159:1\nd:2067772160:9\ne:1:18446744073709551615\n";
         let names: Vec<_> = overlaps(subuid, delegated).map(|l| l[..1].to_owned()).collect();
         assert_eq!(names, ["b", "c", "e"]);
     }

@@ -20,7 +20,7 @@ use serde::Serialize;
 /// First host id that Stockade hands to cells.
 pub const ID_BASE: u32 = 1_900_000_000;
 /// Number of host ids from [`ID_BASE`] on: 2,048 cells of 65,536.
-pub const ID_COUNT: u32 = 134_217_728;
+pub const ID_COUNT: u32 = 167_772_160;
 
 /// What became of one probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -4,8 +4,8 @@ use std::os::fd::OwnedFd;
 
 use nix::libc;
 use stockade_plan::{
-    Access, Addition, CgroupLimits, Cgroups, Descriptor, Entry, Exec, Ids, Landlock, Plan, Rlimit, Role, Rule, Seccomp,
-    Slot, What,
+    Access, Addition, CgroupLimits, Cgroups, Descriptor, Entry, Exec, Ids, Landlock, Listener, Plan, Rlimit, Role,
+    Rule, Seccomp, Slot, What,
 };
 use stockade_policy::seccomp;
 
@@ -25,6 +25,10 @@ pub(crate) struct Draft {
     pub root: Vec<Entry>,
     pub rules: Vec<Rule>,
     pub rlimits: Vec<Rlimit>,
+    /// What listens inside the network namespace.
+    pub listeners: Vec<Listener>,
+    /// TCP ports that may be connected to.
+    pub connect: Vec<u16>,
     descriptors: Vec<Descriptor>,
 }
 
@@ -92,6 +96,8 @@ impl Draft {
 
     /// The order for the launcher.
     pub(crate) fn finish(mut self, with: Finish<'_>) -> Result<Order, RunError> {
+        self.connect.sort_unstable();
+        self.connect.dedup();
         let v2 = self.slot(with.group.open_v2()?)?;
         let v1 = with.group.open_v1()?.into_iter().map(|fd| self.slot(fd)).collect::<Result<_, _>>()?;
         let profile = seccomp::profile(with.profile)
@@ -110,8 +116,9 @@ impl Draft {
             }),
             root: self.root,
             rlimits: self.rlimits,
-            landlock: Landlock { abi: with.landlock_abi, rules: self.rules },
+            landlock: Landlock { abi: with.landlock_abi, rules: self.rules, connect: self.connect },
             seccomp: Seccomp { filter, digest: profile.digest, listener: with.listener, additions: with.additions },
+            listeners: self.listeners,
             descriptors: self.descriptors,
             exec: Exec { program, argv: with.argv, env: with.env, cwd: with.cwd.to_owned() },
         };

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use nix::libc;
 use stockade_plan::{Access, Addition, MAX_ADDITIONS, Owner, Role, What};
-use stockade_policy::native::{DEVICES, IDENTITY, MERGED, PROC, SCRATCH, WORKSPACE};
+use stockade_policy::native::{DEVICES, IDENTITY, MERGED, PROC, RESOLVER, SCRATCH, WORKSPACE};
 use stockade_policy::{FsRule, PathRule, Policy, seccomp};
 
 use super::draft::{Draft, Finish, USER};
+use super::egress::Inside;
 use crate::cgroup::CellGroup;
 use crate::error::{Doing, RunError};
 use crate::fit::Gap;
@@ -21,6 +22,8 @@ use crate::workspace::Workspace;
 
 /// The filter of every native cell.
 const PROFILE: &str = "cell-native";
+/// That of one that has a network inside.
+const PROFILE_NET: &str = "cell-native-net";
 /// Code of a path that a cell cannot be given.
 const HOST_PATH: &str = "host-path";
 /// Size of `/tmp` and of `/dev/shm` is a part of the memory limit, which both are charged to.
@@ -48,6 +51,7 @@ pub(crate) struct NativeInputs<'a> {
     pub mcp: Option<OwnedFd>,
     pub argv: &'a [String],
     pub env: &'a [(String, String)],
+    pub inside: &'a Inside,
 }
 
 /// A native cell.
@@ -79,6 +83,10 @@ pub(crate) fn native(home: &Home, inputs: NativeInputs<'_>) -> Result<Order, Run
     draft.put(PROC, What::Proc);
     draft.allow(PROC, Access::Read);
     identity_files(&mut draft, &host);
+    if !inputs.inside.is_empty() {
+        inputs.inside.put(&mut draft);
+        resolver_file(&mut draft, &host);
+    }
     let has_workspace = match inputs.workspace {
         Some(workspace) => put_workspace(&mut draft, inputs.policy, workspace)?,
         None => false,
@@ -94,7 +102,7 @@ pub(crate) fn native(home: &Home, inputs: NativeInputs<'_>) -> Result<Order, Run
         host_id: inputs.host_id,
         group: inputs.group,
         landlock_abi: inputs.landlock_abi,
-        profile: PROFILE,
+        profile: if inputs.inside.is_empty() { PROFILE } else { PROFILE_NET },
         listener: true,
         additions: additions(inputs.policy)?,
         program: home.program("stockade-init")?,
@@ -263,6 +271,9 @@ pub(crate) fn host_gaps(policy: &Policy) -> Vec<Gap> {
     if let Err(error) = additions(policy) {
         found.push(error);
     }
+    if let Err(error) = Inside::of(policy) {
+        found.push(error);
+    }
     found
 }
 
@@ -323,6 +334,15 @@ fn identity_files(draft: &mut Draft, host: &[(&str, &FsRule)]) {
             draft.put(path, What::File { content: content.into_bytes() });
             draft.allow(path, Access::ReadFile);
         }
+    }
+}
+
+/// Where names are asked for. A file of the host's in its place names others, and gets the same answers: every address
+/// is a local one.
+fn resolver_file(draft: &mut Draft, host: &[(&str, &FsRule)]) {
+    if !host.iter().any(|(listed, _)| Path::new(RESOLVER).starts_with(listed)) {
+        draft.put(RESOLVER, What::File { content: b"nameserver 127.0.0.1\noptions timeout:5 attempts:2\n".to_vec() });
+        draft.allow(RESOLVER, Access::ReadFile);
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) struct ShimInputs<'a> {
     pub channel: Option<OwnedFd>,
     /// A native agent's MCP session.
     pub agent: Option<OwnedFd>,
+    pub egress: Option<OwnedFd>,
     pub journal: OwnedFd,
     /// The journal is a copy, and only read.
     pub only_read: bool,
@@ -52,6 +53,9 @@ pub(crate) fn shim(home: &Home, inputs: ShimInputs<'_>) -> Result<Order, RunErro
     }
     if let Some(agent) = inputs.agent {
         draft.descriptor(agent, 6)?;
+    }
+    if let Some(egress) = inputs.egress {
+        draft.descriptor(egress, 5)?;
     }
     let source = draft.slot(inputs.journal)?;
     let bind =

@@ -2,6 +2,7 @@
 
 mod control;
 mod copy;
+mod egress;
 mod end;
 mod prepare;
 mod scene;

@@ -26,9 +26,10 @@ use crate::launched::Launched;
 use crate::memfd;
 use crate::objects;
 use crate::output::Output;
-use crate::planner::{self, NativeInputs, ShimInputs, WasmInputs};
+use crate::planner::{self, Inside, NativeInputs, ShimInputs, WasmInputs};
 use crate::reserve::Range;
 use crate::run::control::Control;
+use crate::run::egress::{self, Egress};
 use crate::run::scene::Scene;
 use crate::run::talk::Talk;
 use crate::run::{Agent, Course};
@@ -73,6 +74,8 @@ pub(super) struct Ready {
     pub diagnostics: File,
     pub shim: Process,
     pub cell: Process,
+    /// Whoever speaks with the outside, if the policy has an outside.
+    pub egress: Option<Egress>,
     pub deadline: Instant,
     pub scene: Scene,
 }
@@ -108,9 +111,15 @@ pub(super) fn prepare(mut scene: Scene) -> Result<Ready, RunError> {
     let (shim_channel, shim_agent) = if is_native { (None, shim_channel) } else { (shim_channel, None) };
 
     // Both orders first, for they can be refused; then shim and cell are launched side by side.
-    let (shim, shim_group) = shim_order(&scene, shim_control, shim_diagnostics, [shim_channel, shim_agent])?;
+    let (outward, shim_egress) = match egress::order(&scene, &shim_diagnostics)? {
+        Some((order, coming, shims)) => (Some((order, coming)), Some(shims)),
+        None => (None, None),
+    };
+    let (shim, shim_group) =
+        shim_order(&scene, shim_control, shim_diagnostics, [shim_channel, shim_agent], shim_egress)?;
     let (cell, cell_group, status) = cell_order(&scene, &agent, stdout, stderr, channel)?;
     let (shim, cell) = (begin(&scene.home, shim)?, begin(&scene.home, cell)?);
+    let outward = outward.map(|(order, coming)| Ok::<_, RunError>((begin(&scene.home, order)?, coming))).transpose()?;
     let mut diagnostics = File::from(diagnostics);
 
     let shim = shim.finish().map_err(|error| workspaces_own(error, &scene))?;
@@ -119,9 +128,16 @@ pub(super) fn prepare(mut scene: Scene) -> Result<Ready, RunError> {
     shim.newborn.go()?;
     scene.clock.mark("shim launched");
 
-    let cell = Process::born(cell.finish()?, cell_group, status)?;
+    let outward = outward.map(|(pending, coming)| coming.finish(pending, &scene)).transpose()?;
+    let (egress, egress_layers) = outward.unzip();
+
+    let mut cell = Process::born(cell.finish()?, cell_group, status)?;
     scene.clock.mark("cell launched");
     let layers = attest(&cell.newborn, &cell.group, &scene.hierarchies, Moment::BeforeExec)?;
+    if let (Some(egress), false) = (&egress, cell.newborn.net.is_empty()) {
+        egress.serve_cell(&Inside::of(&scene.request.policy)?, &mut cell.newborn.net)?;
+    }
+    let layers = with_egress(layers, egress_layers.as_ref());
     scene.clock.mark("layers read back");
 
     let mut talk =
@@ -131,7 +147,7 @@ pub(super) fn prepare(mut scene: Scene) -> Result<Ready, RunError> {
     told.map_err(|error| with_last_words(error, &mut output))?;
     let deadline = Instant::now() + Duration::from_millis(scene.request.policy.limits.wall_ms);
     scene.clock.mark("agent started");
-    Ok(Ready { control, output, diagnostics, shim, cell, deadline, scene })
+    Ok(Ready { control, output, diagnostics, shim, cell, egress, deadline, scene })
 }
 
 /// A workspace whose file system cannot be mounted as somebody else's is the workspace's fault.
@@ -159,11 +175,23 @@ fn with_last_words(error: RunError, output: &mut Output) -> RunError {
 }
 
 /// The shim's own layers go into the same record, as one entry.
-fn with_shim(mut layers: Value, shim: &Value) -> Value {
-    let names = shim.as_object().map(|m| m.len()).unwrap_or_default();
+fn with_shim(layers: Value, shim: &Value) -> Value {
+    with_other(layers, "shim", shim)
+}
+
+/// And those of egress, if there is one.
+fn with_egress(layers: Value, egress: Option<&Value>) -> Value {
+    match egress {
+        Some(egress) => with_other(layers, "egress", egress),
+        None => layers,
+    }
+}
+
+fn with_other(mut layers: Value, name: &str, other: &Value) -> Value {
+    let names = other.as_object().map(|m| m.len()).unwrap_or_default();
     if let Some(map) = layers.as_object_mut() {
         let summary = format!("{names} layers of its own, each as planned");
-        map.insert("shim".into(), json!({"summary": summary, "ok": true, "layers": shim}));
+        map.insert(name.into(), json!({"summary": summary, "ok": true, "layers": other}));
     }
     layers
 }
@@ -309,6 +337,7 @@ fn shim_order(
     control: OwnedFd,
     diagnostics: OwnedFd,
     [channel, agent]: [Option<OwnedFd>; 2],
+    egress: Option<OwnedFd>,
 ) -> Result<(Order, CellGroup), RunError> {
     // On v1 a shim has its address space limited instead: joining three more hierarchies costs every run.
     let limits = scene.hierarchies.on_v1.is_empty().then_some(SHIM_LIMITS);
@@ -325,6 +354,7 @@ fn shim_order(
             control,
             channel,
             agent,
+            egress,
             journal: scene.lend_journal()?,
             only_read: scene.note.copy.is_some(),
             workspace,
@@ -402,6 +432,11 @@ pub(super) fn native_order(scene: &Scene, native: Native<'_>) -> Result<(Order, 
     let cgroup = Limits { memory: limits.memory, pids: limits.pids, cpu_millis: limits.cpu_millis };
     let group = CellGroup::create(&scene.hierarchies, &scene.run, name, Some(cgroup))?;
     let (status, their_status) = pipe2(OFlag::O_CLOEXEC).doing("make", "status pipe")?;
+    // The shim decides on connections by the run's own policy; cells under another one have none.
+    let own = std::ptr::eq(policy, &scene.request.policy);
+    let inside = if own { Inside::of(policy)? } else { Inside::default() };
+    let mut env = env.to_vec();
+    inside.environment(policy, own, &mut env);
     let order = planner::native(
         &scene.home,
         NativeInputs {
@@ -418,7 +453,8 @@ pub(super) fn native_order(scene: &Scene, native: Native<'_>) -> Result<(Order, 
             status: their_status,
             mcp,
             argv,
-            env,
+            env: &env,
+            inside: &inside,
         },
     )?;
     Ok((order, group, status.into()))

@@ -45,6 +45,8 @@ enum Source {
     Tool(usize),
     /// An operator's command.
     Door(operator::Source),
+    /// Egress needs a socket, or is gone.
+    Egress,
     /// The agent's mount table has changed.
     Mounts,
     /// A tool's has.
@@ -61,6 +63,7 @@ struct Run {
     shim_gone: bool,
     diagnostics_open: bool,
     cell_gone: bool,
+    egress_gone: bool,
     farewell: Option<Summary>,
     /// Why heads are no longer signed.
     unsigned: Option<String>,
@@ -82,6 +85,7 @@ pub(super) fn serve(ready: Ready) -> Result<Finished, RunError> {
         shim_gone: false,
         diagnostics_open: true,
         cell_gone: false,
+        egress_gone: false,
         farewell: None,
         unsigned: None,
         replayed: None,
@@ -125,6 +129,9 @@ impl Run {
         }
         let heads = self.ready.scene.heads.as_ref();
         sources.extend(heads.and_then(Heads::fd).map(|fd| (Source::Notary, fd, input)));
+        if !self.egress_gone {
+            sources.extend(self.ready.egress.as_ref().map(|egress| (Source::Egress, egress.as_fd(), input)));
+        }
         if !self.cell_gone {
             sources.push((Source::Cell, self.ready.cell.newborn.pidfd.as_fd(), input));
             let mounts = self.ready.cell.mounts.as_ref().filter(|_| self.ending.is_none());
@@ -163,6 +170,13 @@ impl Run {
             Source::Notary => {
                 let heard = self.ready.scene.heads.as_mut().map_or(Ok(()), Heads::hear);
                 self.unless_unsigned(heard)
+            }
+            Source::Egress => {
+                if self.ready.egress.as_ref().is_none_or(|egress| egress.hear()) {
+                    return Ok(());
+                }
+                self.egress_gone = true;
+                if self.cell_gone { Ok(()) } else { self.kill(Reason::Killed, "its egress ended".into()) }
             }
             Source::Cell => {
                 self.cell_gone = true;
@@ -264,7 +278,8 @@ impl Run {
         match message {
             ToSupervisor::LaunchTool { cell, exec, argv } => {
                 if self.ending.is_none() && !self.cell_gone {
-                    let launched = tools::launch(&self.ready.scene, &self.ready.control, cell, &exec, &argv);
+                    let (scene, egress) = (&self.ready.scene, self.ready.egress.as_ref());
+                    let launched = tools::launch(scene, &self.ready.control, egress, (cell, &exec, &argv));
                     match launched {
                         Ok(tool) => self.tools.extend(tool),
                         Err(error) => self.unless_shim_gone(error)?,
@@ -444,6 +459,10 @@ impl Run {
     }
 
     fn finish(mut self, mut end: RunEnd) -> Result<Finished, RunError> {
+        if let Some(egress) = &self.ready.egress {
+            end_group(&egress.process.group.v2, PATIENCE)?;
+            let _reaped = waitid(Id::PIDFd(egress.process.newborn.pidfd.as_fd()), WaitPidFlag::WEXITED);
+        }
         while self.diagnostics_open {
             self.relay_diagnostics()?;
         }

@@ -18,8 +18,10 @@ use crate::cache::hex;
 use crate::error::{Doing, RunError};
 use crate::heads::Heads;
 use crate::memfd;
+use crate::planner;
 use crate::run::Course;
 use crate::run::control::Control;
+use crate::run::egress::own_addresses;
 use crate::run::prepare::{MESSAGE, Prepared, Process};
 use crate::run::scene::Scene;
 use crate::settings;
@@ -68,6 +70,7 @@ impl Talk<'_> {
             workspace: self.scene.workspace.as_ref().map(|w| w.name.to_string_lossy().into_owned()).unwrap_or_default(),
             approvals: (!request.headless).then_some(request.policy.approvals_expire_ms),
             frozen: self.scene.frozen.clone(),
+            own_addresses: if planner::reaches_out(&request.policy) { own_addresses() } else { Vec::new() },
         }));
         let bundle = memfd::sealed("policy", &self.scene.bundle)?;
         self.say(&setup, &[bundle.as_fd()])?;
@@ -104,7 +107,7 @@ impl Talk<'_> {
                 other => return Err(out_of_order(&other)),
             };
             let sealed = attest(&self.cell.newborn, &self.cell.group, &self.scene.hierarchies, Moment::Sealed)?;
-            enforcement = keep_shim(sealed, &enforcement);
+            enforcement = keep_others(sealed, &enforcement);
             if let Some(map) = enforcement.as_object_mut() {
                 map.insert("wasmtime".into(), wasm_layer(report));
             }
@@ -204,9 +207,11 @@ impl Talk<'_> {
     }
 }
 
-fn keep_shim(mut layers: Value, before: &Value) -> Value {
-    if let (Some(map), Some(shim)) = (layers.as_object_mut(), before.get("shim")) {
-        map.insert("shim".into(), shim.clone());
+fn keep_others(mut layers: Value, before: &Value) -> Value {
+    for name in ["shim", "egress"] {
+        if let (Some(map), Some(other)) = (layers.as_object_mut(), before.get(name)) {
+            map.insert(name.into(), other.clone());
+        }
     }
     layers
 }

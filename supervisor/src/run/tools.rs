@@ -14,8 +14,10 @@ use crate::cgroup::{end_group, remove_tree};
 use crate::environment;
 use crate::error::{Doing, RunError};
 use crate::launch::begin;
+use crate::planner::Inside;
 use crate::reserve::Range;
 use crate::run::control::Control;
+use crate::run::egress::Egress;
 use crate::run::end::program_status;
 use crate::run::prepare::{Native, Process, native_order};
 use crate::run::scene::Scene;
@@ -33,11 +35,10 @@ pub(super) struct Tool {
 pub(super) fn launch(
     scene: &Scene,
     control: &Control,
-    id: CellId,
-    exec: &str,
-    argv: &[String],
+    egress: Option<&Egress>,
+    (id, exec, argv): (CellId, &str, &[String]),
 ) -> Result<Option<Tool>, RunError> {
-    match try_launch(scene, control, id, exec, argv) {
+    match try_launch(scene, control, egress, (id, exec, argv)) {
         Ok(tool) => Ok(Some(tool)),
         Err(error) => {
             control.send(&ToShim::ToolRefused { cell: id, error: error.to_string() }, &[])?;
@@ -47,7 +48,12 @@ pub(super) fn launch(
     }
 }
 
-fn try_launch(scene: &Scene, control: &Control, id: CellId, exec: &str, argv: &[String]) -> Result<Tool, RunError> {
+fn try_launch(
+    scene: &Scene,
+    control: &Control,
+    egress: Option<&Egress>,
+    (id, exec, argv): (CellId, &str, &[String]),
+) -> Result<Tool, RunError> {
     // The shim has decided; a shim that was taken over still cannot run what the policy does not list.
     let rule = scene.request.policy.exec.iter().find(|rule| rule.id == exec && rule.matches(argv));
     if rule.is_none() {
@@ -74,9 +80,12 @@ fn try_launch(scene: &Scene, control: &Control, id: CellId, exec: &str, argv: &[
         mcp: None,
     };
     let (order, group, status) = native_order(scene, native)?;
-    let process = Process::born(begin(&scene.home, order)?.finish()?, group, Some(status))?;
+    let mut process = Process::born(begin(&scene.home, order)?.finish()?, group, Some(status))?;
+    let enforcement = attest(&process.newborn, &process.group, &scene.hierarchies, Moment::BeforeExec)?;
+    if let (Some(egress), false) = (egress, process.newborn.net.is_empty()) {
+        egress.serve_cell(&Inside::of(policy)?, &mut process.newborn.net)?;
+    }
     let newborn = &process.newborn;
-    let enforcement = attest(newborn, &process.group, &scene.hierarchies, Moment::BeforeExec)?;
     if let Some(listener) = &newborn.listener {
         control.send(&ToShim::Listener { cell: id }, &[listener.as_fd()])?;
     }

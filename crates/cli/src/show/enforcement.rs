@@ -8,9 +8,10 @@ use super::page::{Page, Tone};
 use super::text::{count, cut, short, value};
 
 /// Layers in the order of the launch, outside in; others come after them as they are.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 13] = [
     "namespaces",
     "uid_map",
+    "network",
     "cgroup",
     "mounts",
     "rlimits",

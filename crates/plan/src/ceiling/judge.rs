@@ -48,6 +48,7 @@ impl Ceiling {
             Role::Wasm => "stockade-cell",
             Role::Native => "stockade-init",
             Role::Compile => "stockade-compile",
+            Role::Egress => "stockade-egress",
         };
         let (program, path) = (format!("{libexec}/{program}"), source(sources, plan.exec.program));
         if path != program {

@@ -23,7 +23,7 @@ pub const WORKSPACE: &str = "@workspace";
 
 /// What plans may ask at most. `None` is no ceiling of that kind; an empty list allows nothing.
 ///
-/// Programs of ours (roles `Shim` and `Compile`) have limits of their own: of them the ceiling asks only that they
+/// Programs of ours (roles `Shim`, `Compile` and `Egress`) have limits of their own: of them the ceiling asks only that they
 /// are what is installed beside the launcher, and holds their mounts, filters and Landlock against the lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ceiling {

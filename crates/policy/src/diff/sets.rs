@@ -22,6 +22,7 @@ pub(super) fn changes(a: &Policy, b: &Policy) -> Vec<Change> {
         ("shim", "model", models),
         ("shim", "secret", secrets),
         ("shim", "egress credential", credentials),
+        ("shim", "egress addresses", addresses),
     ] {
         compare(layer, key, &of(a), &of(b), &mut changes);
     }
@@ -109,6 +110,16 @@ fn credentials(policy: &Policy) -> Set {
         Some((format!("{secret} by {}", rule.id), (value, Some(rule.origin.clone()))))
     };
     policy.egress.iter().enumerate().filter_map(one).collect()
+}
+
+/// Networks that hosts may lead to, each for itself: more of them is wider.
+fn addresses(policy: &Policy) -> Set {
+    let one = |rule: &crate::model::EgressRule| -> Vec<(String, (Value, Option<Origin>))> {
+        let value = json!([rule.host, rule.ports, rule.scheme]);
+        let named = rule.addresses.iter();
+        named.map(|net| (format!("{net} by {}", rule.id), (value.clone(), Some(rule.origin.clone())))).collect()
+    };
+    policy.egress.iter().flat_map(one).collect()
 }
 
 /// Where workspaces may lie: anywhere, if nobody says.

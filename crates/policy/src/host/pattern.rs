@@ -46,6 +46,12 @@ impl HostPattern {
         }
     }
 
+    /// Whether it is a network of addresses.
+    #[must_use]
+    pub fn is_network(&self) -> bool {
+        matches!(self.0, Set::Net(..))
+    }
+
     /// Whether a host is in the set.
     #[must_use]
     pub fn matches(&self, host: &Host) -> bool {

@@ -352,6 +352,14 @@ static EGRESS: Section = Section {
         ),
         key("paths", Kind::Strings, "Cedar", "every path", "[\"/repos\"]", "Prefixes of URL paths, by whole segments."),
         key(
+            "addresses",
+            Kind::Strings,
+            "shim",
+            "none: the Internet's addresses only",
+            "[\"10.0.0.0/8\"]",
+            "Addresses and networks that the host may resolve to, besides global ones that are not this machine's own. A host that is itself an address or a network needs none.",
+        ),
+        key(
             "credential",
             Kind::Name,
             "shim",

@@ -75,6 +75,7 @@ pub(super) fn egress(layers: &[Layer], secrets: &[SecretRule], errors: &mut Vec<
             ports: text.ports.clone(),
             methods: text.methods.clone(),
             paths: text.paths.clone(),
+            addresses: text.addresses.clone(),
             credential: text.credential.as_ref().map(|c| c.value.clone()),
             reason: text.reason.clone(),
             origin: text.place.origin(),

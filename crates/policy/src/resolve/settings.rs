@@ -75,7 +75,9 @@ fn named(policy: &Resolved, all: &mut Vec<Setting>) {
         } else {
             format!(" {methods} {}", if paths.is_empty() { "/" } else { &paths })
         };
-        let value = format!("{}://{}:{ports}{spoken}{credential}", rule.scheme.name(), rule.host);
+        let addresses = rule.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let addresses = if addresses.is_empty() { addresses } else { format!(" at {addresses}") };
+        let value = format!("{}://{}:{ports}{addresses}{spoken}{credential}", rule.scheme.name(), rule.host);
         add(format!("egress.{}", rule.id), text(&value), &rule.origin);
     }
     for rule in &policy.mcp {

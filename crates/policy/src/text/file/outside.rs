@@ -18,6 +18,7 @@ pub(crate) struct EgressText {
     pub(crate) methods: Option<Vec<Method>>,
     /// Empty is any.
     pub(crate) paths: Vec<UrlPath>,
+    pub(crate) addresses: Vec<HostPattern>,
     pub(crate) credential: Option<Located<String>>,
     pub(crate) reason: Option<String>,
     pub(crate) place: Place,
@@ -92,6 +93,16 @@ fn patterns(section: &Section<'_>, key: &str) -> Vec<HostPattern> {
     section.strings(key).iter().filter_map(one).collect()
 }
 
+/// Addresses and networks of them.
+fn networks(section: &Section<'_>) -> Vec<HostPattern> {
+    let found = patterns(section, "addresses");
+    for name in found.iter().filter(|one| !one.is_network() && one.host().is_none_or(|host| host.ip().is_none())) {
+        let message = format!("`{}` has {name}, which is no address", section.full("addresses"));
+        section.report(&section.place_of("addresses"), message, "name networks, as in \"10.0.0.0/8\"");
+    }
+    found
+}
+
 fn url_paths(section: &Section<'_>) -> Vec<UrlPath> {
     let one = |text: &Located<String>| parsed(section, "paths", "a path for a rule", text, UrlPath::from_policy);
     section.strings("paths").iter().filter_map(one).collect()
@@ -138,10 +149,11 @@ pub(super) fn egress(section: &Section<'_>) -> Option<EgressText> {
         missing("port", "add port = 5432; only https and http have one of their own");
     }
     let (methods, paths) = (methods(section), url_paths(section));
+    let addresses = networks(section);
     let credential = names::name(section, "credential");
     let reason = section.text("reason").map(|reason| reason.value);
     let place = section.place.clone();
-    Some(EgressText { id: id?, host: host?, scheme, ports, methods, paths, credential, reason, place })
+    Some(EgressText { id: id?, host: host?, scheme, ports, methods, paths, addresses, credential, reason, place })
 }
 
 pub(super) fn ceiling_egress(section: &Section<'_>) -> Option<CeilingEgressText> {
