@@ -10,7 +10,8 @@ build=(gcc libc6-dev libseccomp-dev)
 demo=(python3)
 # strace           makes single system calls fail in the fault tests
 # git              the edge tests ask it which files are committed
-test=(python3 strace git)
+# curl, openssl, iproute2   clients, certificates and networks of the egress tests
+test=(python3 strace git curl openssl iproute2)
 # bubblewrap       the peer that the bench compares with; crun joins where it is installed
 bench=(bubblewrap)
 

@@ -61,9 +61,6 @@ pub(crate) fn unenforced(policy: &Policy) -> Vec<Gap> {
         Gap::at("unenforced", origin, format!("{what}: no part of this version {lacks}; take it out of what is run"))
     };
     let mut found = Vec::new();
-    for rule in policy.egress.iter().filter(|rule| rule.credential.is_some()) {
-        found.push(gap(format!("[[egress]] {:?}: credential", rule.id), "puts secrets into requests", &rule.origin));
-    }
     for rule in &policy.sockets {
         found.push(gap(format!("sockets.unix {:?}", rule.path), "tells one Unix socket from another", &rule.origin));
     }
@@ -71,22 +68,28 @@ pub(crate) fn unenforced(policy: &Policy) -> Vec<Gap> {
         let own = policy.of_exec(&rule.id);
         if !std::ptr::eq(own, policy) {
             let of = |gap: Gap| Gap::at(gap.code, &rule.origin, format!("[[exec]] {:?}: {}", rule.id, gap.message));
-            found.extend(unenforced(own).into_iter().map(of));
+            found.extend(unenforced(own).into_iter().chain(unreached(own)).map(of));
         }
     }
     for rule in &policy.mcp {
         // What its cell is to have is enforced like any native cell's, or not at all.
-        let own = policy.of_server(&rule.name).map(unenforced).unwrap_or_default();
+        let own = policy.of_server(&rule.name).map(|own| [unenforced(own), unreached(own)].concat()).unwrap_or_default();
         let of = |gap: Gap| Gap::at(gap.code, &rule.origin, format!("[[mcp]] {:?}: {}", rule.name, gap.message));
         found.extend(own.into_iter().map(of));
     }
     for rule in &policy.models {
         found.push(gap(format!("[[model]] {:?}", rule.name), "calls models", &rule.origin));
     }
-    for rule in &policy.secrets {
-        found.push(gap(format!("[[secret]] {:?}", rule.name), "puts secrets into requests", &rule.origin));
-    }
     found
+}
+
+/// Places outside of a cell under another policy than the run's, by which connections are decided.
+fn unreached(policy: &Policy) -> Vec<Gap> {
+    let one = |rule: &stockade_policy::EgressRule| {
+        let message = format!("[[egress]] {:?}: only cells under the run's own policy reach anything; take it out", rule.id);
+        Gap::at("unenforced", &rule.origin, message)
+    };
+    policy.egress.iter().map(one).collect()
 }
 
 #[cfg(test)]
@@ -97,13 +100,13 @@ mod tests {
 
     #[test]
     fn what_no_part_enforces_is_named_with_its_line() {
-        let text = "version = 1\nid = \"t\"\nextends = [\"preset:base@1\"]\n\n[[secret]]\nname = \"gh\"\nfrom = \"file:/etc/gh\"\nhosts = [\"api.github.com\"]\nheader = \"Authorization\"\n";
+        let text = "version = 1\nid = \"t\"\nextends = [\"preset:base@1\"]\n\n[sockets]\nunix = [\"/run/x\"]\n";
         let policy = parse_policy("t.toml", text).unwrap();
         let found = unenforced(&policy);
         assert_eq!(found.len(), 1);
         let error = RunError::from(found.into_iter().next().unwrap());
         assert_eq!(error.exit_code(), 10);
-        assert!(error.to_string().starts_with("t.toml:5: [[secret]] \"gh\": no part"), "{error}");
+        assert!(error.to_string().starts_with("t.toml:6: sockets.unix \"/run/x\": no part"), "{error}");
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod reclaim;
 pub mod recorded;
 mod reserve;
 pub mod run;
+mod secrets;
 pub mod settings;
 mod workspace;
 

@@ -1,5 +1,5 @@
 """Servers of the test's, in a network namespace of its own: names, HTTP and HTTPS, each request on stdout."""
-import http.server, json, os, socket, ssl, struct, sys, threading
+import base64, http.server, json, socket, ssl, struct, sys, threading, time
 
 folder, world = sys.argv[1], json.loads(sys.argv[2])
 asked = {}
@@ -74,6 +74,12 @@ class Site(http.server.BaseHTTPRequestHandler):
         status, headers, text = 200, {}, json.dumps({"site": self.server.label, "path": self.path})
         if self.path.startswith("/echo"):
             text = json.dumps({k.lower(): v for k, v in self.headers.items()})
+        if self.path.startswith("/echo64"):
+            text = base64.b64encode(b"x" + text.encode()).decode()
+        if self.path.startswith("/field"):
+            headers["x-echo"], text = self.headers.get("authorization", ""), "fine"
+        if self.path.startswith("/split"):
+            return self.split(self.headers.get("authorization", ""))
         if self.path.startswith("/redirect"):
             status, headers = 302, {"location": "http://other.test/stolen"}
         self.send_response(status)
@@ -82,6 +88,16 @@ class Site(http.server.BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(text)))
         self.end_headers()
         self.wfile.write(text.encode())
+
+    def split(self, value):
+        self.send_response(200)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for part in ("before " + value[:12], value[12:] + " after"):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part.encode()))
+            self.wfile.flush()
+            time.sleep(0.05)
+        self.wfile.write(b"0\r\n\r\n")
 
     do_GET = do_POST = do_DELETE = do_PUT = handle_any
 

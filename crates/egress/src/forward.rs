@@ -8,7 +8,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap,
+    HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use stockade_wire::egress::{Carries, ToShim};
@@ -20,6 +23,7 @@ use crate::dial::dial;
 use crate::error::Refusal;
 use crate::run::World;
 use crate::shim::Grant;
+use crate::vault::Scanner;
 
 /// Longest wait for the head of an answer.
 const HEAD: Duration = Duration::from_secs(300);
@@ -87,6 +91,10 @@ async fn try_forward(world: &World, request: Request<Incoming>, target: &Target)
         [one] => one.to_str().map_err(|_| Refusal::failed("bad_request", "its Host field is no text"))?.to_owned(),
         _ => return Err(Refusal::failed("bad_request", "a request has one Host field (RFC 9112, 3.2)")),
     };
+    // Two lengths are two meanings (RFC 9112, 6.1).
+    if request.headers().contains_key(TRANSFER_ENCODING) && request.headers().contains_key(CONTENT_LENGTH) {
+        return Err(Refusal::failed("bad_request", "it has a length and a transfer coding"));
+    }
     let method = request.method().to_string();
     let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
     let Target { to, tls } = target.clone();
@@ -96,9 +104,15 @@ async fn try_forward(world: &World, request: Request<Incoming>, target: &Target)
 
 /// Sends a request that was granted. The grant ends with the answer's last byte.
 async fn exchange(world: &World, mut grant: Grant, request: Request<Incoming>) -> Result<Answer, Refusal> {
-    let Carries::Request { tls, method, path, secret: _ } = grant.granted.carries.clone() else {
+    let Carries::Request { tls, method, path, secret } = grant.granted.carries.clone() else {
         return Err(grant.fail(Refusal::failed("shim", "what was granted is no request")));
     };
+    let mut request = request;
+    strip(request.headers_mut());
+    if let Some(name) = &secret {
+        put(world, name, tls, request.headers_mut()).map_err(|why| grant.fail(why))?;
+        grant.outcome().credential = true;
+    }
     let stream = dial(world, &mut grant).await?;
     let sent = match tls {
         true => {
@@ -110,9 +124,36 @@ async fn exchange(world: &World, mut grant: Grant, request: Request<Incoming>) -
     let response = sent.map_err(|why| grant.fail(why))?;
     let (mut parts, body) = response.into_parts();
     grant.outcome().status = Some(parts.status.as_u16());
+    let encoded = parts.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+    if secret.is_some() && encoded {
+        let why =
+            "the answer is compressed though it was asked not to be, so it cannot be looked through for the secret";
+        return Err(grant.fail(Refusal::failed("encoded", why)));
+    }
+    if world.vault.finds_in(&parts.headers) {
+        return Err(grant.fail(came_back()));
+    }
     strip(&mut parts.headers);
-    let body: AnswerBody = Box::pin(Counted { body, grant: Some(grant) });
+    let body: AnswerBody = Box::pin(Counted { body, grant: Some(grant), scanner: world.vault.scanner(), ended: false });
     Ok(Response::from_parts(parts, body))
+}
+
+/// Puts a secret into its field, in place of whatever the agent has there or identifies itself with.
+fn put(world: &World, name: &str, tls: bool, headers: &mut HeaderMap) -> Result<(), Refusal> {
+    let (field, value) = world
+        .vault
+        .field(name)
+        .filter(|_| tls)
+        .ok_or_else(|| Refusal::failed("secret", "its secret is not there, or would go in the clear"))?;
+    headers.remove(AUTHORIZATION);
+    headers.insert(field, value);
+    // What is compressed hides what is looked for.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    Ok(())
+}
+
+fn came_back() -> Refusal {
+    Refusal::failed("secret_came_back", "the answer has a secret of this host in it; it was cut")
 }
 
 async fn send<S>(
@@ -136,7 +177,6 @@ where
     parts.uri = format!("{path}{query}").parse::<Uri>().map_err(|why| bad(&why))?;
     parts.method = method.parse().map_err(|why| bad(&why))?;
     parts.version = hyper::Version::HTTP_11;
-    strip(&mut parts.headers);
     let host = HeaderValue::from_str(&host_field(grant)).map_err(|why| bad(&why))?;
     parts.headers.insert(HOST, host);
     let counted = Sent { body, count: std::rc::Rc::default() };
@@ -211,6 +251,31 @@ impl Body for Sent {
 struct Counted {
     body: Incoming,
     grant: Option<Grant>,
+    scanner: Scanner,
+    ended: bool,
+}
+
+impl Counted {
+    /// Takes a piece of the answer; gives what goes on to the cell.
+    fn take(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Refusal> {
+        let Ok(data) = frame.into_data() else {
+            // Trailers speak of one connection, or are more than anybody needs.
+            return Ok(Frame::data(Bytes::new()));
+        };
+        if let Some(grant) = &mut self.grant {
+            grant.outcome().received += data.len() as u64;
+        }
+        self.scanner.push(&data).map(Frame::data).map_err(|_| came_back())
+    }
+
+    fn break_off(&mut self, why: Refusal) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        self.ended = true;
+        let text = why.body().to_string();
+        if let Some(mut grant) = self.grant.take() {
+            grant.fail(why);
+        }
+        Poll::Ready(Some(Err(text.into())))
+    }
 }
 
 impl Body for Counted {
@@ -218,32 +283,32 @@ impl Body for Counted {
     type Error = Failure;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return Poll::Pending };
+        let this = &mut *self;
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else { return Poll::Pending };
         match frame {
-            Some(Ok(frame)) => {
-                if let Some(grant) = &mut self.grant {
-                    grant.outcome().received += frame.data_ref().map_or(0, |data| data.len() as u64);
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Some(Err(error)) => {
-                if let Some(mut grant) = self.grant.take() {
-                    grant.fail(Refusal::failed("http", short(&error.to_string())));
-                }
-                Poll::Ready(Some(Err(error.into())))
-            }
+            Some(Ok(frame)) => match this.take(frame) {
+                Ok(frame) => Poll::Ready(Some(Ok(frame))),
+                Err(why) => this.break_off(why),
+            },
+            Some(Err(error)) => this.break_off(Refusal::failed("http", short(&error.to_string()))),
             None => {
-                self.grant = None;
-                Poll::Ready(None)
+                this.ended = true;
+                this.grant = None;
+                let rest = this.scanner.end();
+                Poll::Ready((!rest.is_empty()).then(|| Ok(Frame::data(rest))))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.ended
     }
 
     fn size_hint(&self) -> SizeHint {
+        // A body that turns out to be cut must not look whole: its length is that of the field, which goes on.
         self.body.size_hint()
     }
 }

@@ -16,6 +16,7 @@ mod run;
 mod shim;
 mod tally;
 mod tls;
+mod vault;
 
 use std::process::ExitCode;
 

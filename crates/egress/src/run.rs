@@ -15,6 +15,7 @@ use crate::outside::Outside;
 use crate::proxy;
 use crate::shim::Shim;
 use crate::tls::Tls;
+use crate::vault::Vault;
 
 /// Most bytes of a memory file that is handed over.
 const MAX_MEMFD: u64 = 16 << 20;
@@ -32,6 +33,8 @@ pub struct World {
     pub book: Book,
     /// Certificates that are trusted.
     pub tls: Tls,
+    /// Secrets that go along, and must not come back.
+    pub vault: Rc<Vault>,
 }
 
 /// Serves until the supervisor or the shim is gone.
@@ -50,11 +53,13 @@ pub async fn run() -> Result<(), Fatal> {
     let Setup { resolvers, hosts, models: _ } = setup;
     let tls = Tls::new(&read(authorities).map_err(fatal("authorities"))?).map_err(Fatal)?;
     let secrets = read(secrets).map_err(fatal("secrets"))?;
-    let _secrets: Secrets = serde_json::from_slice(&secrets).map_err(|error| Fatal(format!("secrets: {error}")))?;
+    let secrets: Secrets =
+        serde_json::from_slice(&secrets).map_err(|_| Fatal("secrets: they cannot be read".to_owned()))?;
+    let vault = Rc::new(Vault::new(secrets));
     let (shim, shim_ended) = Shim::start(Rc::new(Link::new(shim).map_err(fatal("shim"))?));
     let outside = Outside::new(Rc::clone(&supervisor));
     let resolver = Resolver::new(outside.clone(), resolvers, hosts);
-    let world = Rc::new(World { shim, outside: outside.clone(), resolver, book: Book::default(), tls });
+    let world = Rc::new(World { shim, outside: outside.clone(), resolver, book: Book::default(), tls, vault });
     supervisor.send(&ToSupervisor::Ready).await.map_err(fatal("supervisor"))?;
     let orders = async {
         loop {

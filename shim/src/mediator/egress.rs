@@ -9,7 +9,7 @@ use stockade_policy::{Denial, EgressGrant, Facts, Tunnel, check_address};
 use stockade_wire::egress::{Carries, FromShim, Granted, Outcome, ToShim};
 
 use super::Mediator;
-use super::call::OVER_SHOWN;
+use super::call::{Decision, OVER_SHOWN};
 use crate::egress::{Flight, Question, Unclear};
 use crate::error::ShimError;
 
@@ -113,6 +113,10 @@ impl Mediator {
                 self.calls.over_unrecorded += 1;
                 return self.tell_egress(&FromShim::Refused { ask, body: denial.for_agent() });
             }
+            return self.refuse_connection(ask, question.tool(), question.args(), &denial);
+        }
+        if let Some(Decision::Refused(denial, _)) = self.frozen(question.tool()) {
+            self.count_connection(begun);
             return self.refuse_connection(ask, question.tool(), question.args(), &denial);
         }
         let facts = self.facts_of_connection(begun);

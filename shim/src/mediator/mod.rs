@@ -77,8 +77,6 @@ struct Mediator {
     next_cell: CellId,
     /// The conversation with egress, if the run has one.
     egress: Option<Desk>,
-    /// The last call whose id was given here.
-    last_call: u64,
     calls: Calls,
     /// What a run before did, until the agent has done it again.
     script: Option<Script>,
@@ -179,7 +177,6 @@ pub fn run(doors: Doors) -> Result<(), ShimError> {
         last_call: 0,
         next_cell: 1,
         egress: doors.egress.map(Desk::new),
-        last_call: 0,
         calls: Calls::default(),
         script,
         born: Instant::now(),

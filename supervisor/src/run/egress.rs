@@ -12,7 +12,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socket, socketpair};
 use stockade_policy::Policy;
-use stockade_wire::egress::{FromSupervisor, MAX_MESSAGE, Model, Secrets, Serves, Setup, ToSupervisor, Wanted};
+use stockade_wire::egress::{FromSupervisor, MAX_MESSAGE, Model, Serves, Setup, ToSupervisor, Wanted};
 
 use crate::attest::{Moment, attest};
 use crate::cgroup::{CellGroup, Limits};
@@ -24,6 +24,7 @@ use crate::receive::receive_with_fd;
 use crate::reserve::Range;
 use crate::run::prepare::Process;
 use crate::run::scene::Scene;
+use crate::secrets;
 
 /// What egress may use.
 const LIMITS: Limits = Limits { memory: 256 << 20, pids: 2, cpu_millis: 1000 };
@@ -90,7 +91,7 @@ impl Coming {
         let policy = &scene.request.policy;
         let setup = Setup { resolvers: resolvers(), hosts: hosts(), models: models(policy) };
         let authorities = memfd::sealed("authorities", &authorities()?)?;
-        let secrets = serde_json::to_vec(&Secrets::default()).map_err(|e| RunError::Internal(e.to_string()))?;
+        let secrets = serde_json::to_vec(&secrets::read(policy)?).map_err(|e| RunError::Internal(e.to_string()))?;
         let secrets = memfd::sealed("secrets", &secrets)?;
         let rights = [self.shim.as_fd(), authorities.as_fd(), secrets.as_fd()];
         egress.send(&FromSupervisor::Setup(setup), &rights)?;

@@ -322,8 +322,8 @@ static EXEC: Section = Section {
 
 static EGRESS: Section = Section {
     name: "egress",
-    about: "A place outside that may be reached by name. Decided, tested and explained by this version; no part of it opens \
-            connections yet, so `stockade run` refuses a policy that has one.",
+    about: "A place outside that may be reached by name: by a native agent's own connections, through the proxies in its cell or as \
+            they are (see \"The way out\" above).",
     keys: &[
         needed("id", Kind::Name, "", "\"gh-read\"", "The name in records."),
         needed(
@@ -365,7 +365,7 @@ static EGRESS: Section = Section {
             "shim",
             "none",
             "\"github-ro\"",
-            "A `[[secret]]` that the shim puts into the request; the agent never sees it.",
+            "A `[[secret]]` that egress puts into the request; the agent never sees it.",
         ),
         key("reason", Kind::Text, "", "none", "\"read issues\"", "Why; shown with decisions."),
     ],
@@ -448,8 +448,8 @@ static MODEL: Section = Section {
 
 static SECRET: Section = Section {
     name: "secret",
-    about: "A secret by name. It never enters a cell: the shim puts it into requests to the hosts it is bound to. `stockade \
-            run` of this version refuses a policy that has one.",
+    about: "A secret by name. It never enters a cell: egress puts it into requests to the hosts it is bound to, over verified \
+            TLS, and cuts answers that have it.",
     keys: &[
         needed("name", Kind::Name, "", "\"github-ro\"", "What `credential` names."),
         needed(
@@ -457,8 +457,8 @@ static SECRET: Section = Section {
             Kind::Text,
             "shim",
             "\"file:/etc/stockade/secrets/github\"",
-            "`file:` and a path only root reads, `systemd:` and a credential's name (systemd.exec(5)), or `command:` and an \
-             absolute program that prints it.",
+            "`file:` and a path (a regular file, root's, mode 0600 or 0400), `systemd:` and a credential's name (systemd.exec(5)), or \
+             `command:` and an absolute program of root's that prints it within 5 s. The first line counts: 8 bytes to 16 KiB of ASCII.",
         ),
         needed(
             "hosts",
@@ -468,7 +468,7 @@ static SECRET: Section = Section {
             "Hosts it may be sent to, nowhere else. No `*`.",
         ),
         key("paths", Kind::Strings, "shim", "every path", "[\"/repos\"]", "Prefixes of URL paths it may be sent to."),
-        key("header", Kind::Text, "shim", "`Authorization`", "\"Authorization\"", "The header it is put into."),
+        key("header", Kind::Text, "shim", "`Authorization`", "\"Authorization\"", "The header it is put into. A value without a scheme becomes `Bearer VALUE` in `Authorization`."),
     ],
 };
 
