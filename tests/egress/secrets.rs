@@ -33,7 +33,7 @@ def ask(path, port=443):
         'Host': host, 'Authorization': 'Bearer mine', 'Accept-Encoding': 'gzip', 'X-Other': 'stays'})
     try:
         answer = proxy.getresponse()
-        print(path, answer.status, answer.read().decode(), dict(answer.getheaders()).get('location'))
+        print(path, answer.status, answer.read().decode().strip(), dict(answer.getheaders()).get('location'))
     except (http.client.HTTPException, OSError) as error: print(path, 'cut')
 for path in ('/ok', '/echo', '/echo64', '/field', '/split', '/redirect'): ask(path)
 ask('/ok', 8443)

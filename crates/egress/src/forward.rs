@@ -9,8 +9,8 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
 use hyper::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap,
-    HeaderName, HeaderValue, TRANSFER_ENCODING,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
+    HeaderValue,
 };
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
@@ -91,10 +91,6 @@ async fn try_forward(world: &World, request: Request<Incoming>, target: &Target)
         [one] => one.to_str().map_err(|_| Refusal::failed("bad_request", "its Host field is no text"))?.to_owned(),
         _ => return Err(Refusal::failed("bad_request", "a request has one Host field (RFC 9112, 3.2)")),
     };
-    // Two lengths are two meanings (RFC 9112, 6.1).
-    if request.headers().contains_key(TRANSFER_ENCODING) && request.headers().contains_key(CONTENT_LENGTH) {
-        return Err(Refusal::failed("bad_request", "it has a length and a transfer coding"));
-    }
     let method = request.method().to_string();
     let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
     let Target { to, tls } = target.clone();

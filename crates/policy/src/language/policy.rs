@@ -468,7 +468,14 @@ static SECRET: Section = Section {
             "Hosts it may be sent to, nowhere else. No `*`.",
         ),
         key("paths", Kind::Strings, "shim", "every path", "[\"/repos\"]", "Prefixes of URL paths it may be sent to."),
-        key("header", Kind::Text, "shim", "`Authorization`", "\"Authorization\"", "The header it is put into. A value without a scheme becomes `Bearer VALUE` in `Authorization`."),
+        key(
+            "header",
+            Kind::Text,
+            "shim",
+            "`Authorization`",
+            "\"Authorization\"",
+            "The header it is put into. A value without a scheme becomes `Bearer VALUE` in `Authorization`.",
+        ),
     ],
 };
 
