@@ -73,7 +73,8 @@ pub(crate) fn unenforced(policy: &Policy) -> Vec<Gap> {
     }
     for rule in &policy.mcp {
         // What its cell is to have is enforced like any native cell's, or not at all.
-        let own = policy.of_server(&rule.name).map(|own| [unenforced(own), unreached(own)].concat()).unwrap_or_default();
+        let own =
+            policy.of_server(&rule.name).map(|own| [unenforced(own), unreached(own)].concat()).unwrap_or_default();
         let of = |gap: Gap| Gap::at(gap.code, &rule.origin, format!("[[mcp]] {:?}: {}", rule.name, gap.message));
         found.extend(own.into_iter().map(of));
     }
@@ -86,7 +87,8 @@ pub(crate) fn unenforced(policy: &Policy) -> Vec<Gap> {
 /// Places outside of a cell under another policy than the run's, by which connections are decided.
 fn unreached(policy: &Policy) -> Vec<Gap> {
     let one = |rule: &stockade_policy::EgressRule| {
-        let message = format!("[[egress]] {:?}: only cells under the run's own policy reach anything; take it out", rule.id);
+        let message =
+            format!("[[egress]] {:?}: only cells under the run's own policy reach anything; take it out", rule.id);
         Gap::at("unenforced", &rule.origin, message)
     };
     policy.egress.iter().map(one).collect()

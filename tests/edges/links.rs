@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// Name of the section, package, features.
-const PROGRAMS: [(&str, &str, &str); 11] = [
+const PROGRAMS: [(&str, &str, &str); 12] = [
     ("stockade-plan", "stockade-plan", ""),
     ("stockade-wire", "stockade-wire", ""),
     ("stockade-journal", "stockade-journal", ""),
     ("stockade-policy", "stockade-policy", ""),
     ("stockade-launcher", "stockade-launcher", ""),
     ("stockade-notary", "stockade-notary", ""),
+    ("stockade-egress", "stockade-egress", ""),
     ("stockade-shim", "stockade-shim", ""),
     ("stockade-supervisor", "stockade-supervisor", ""),
     ("stockade-cli", "stockade-cli", ""),
@@ -113,6 +114,21 @@ const NEVER: &[Never] = &[
         why: "the holder of the key hashes, signs and writes files; it decides nothing and has no network",
     },
     Never { section: "stockade-wire", links: &["nix", "rustix", "tokio*", "stockade-*"], why: "wire only decodes" },
+    Never {
+        section: "stockade-egress",
+        links: &[
+            "toml*",
+            "cedar*",
+            "wasmtime*",
+            "stockade-policy",
+            "stockade-journal",
+            "stockade-launcher",
+            "stockade-supervisor",
+            "stockade-shim",
+            "stockade-cell",
+        ],
+        why: "what speaks with the outside decides nothing and records nothing",
+    },
     Never {
         section: "stockade-shim",
         links: &["wasmtime*", "cranelift*", "tokio*", "stockade-launcher", "stockade-supervisor", "stockade-cell"],

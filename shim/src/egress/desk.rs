@@ -107,6 +107,12 @@ impl Desk {
         self.flights.remove(&ask)
     }
 
+    /// Nothing is under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.flights.is_empty()
+    }
+
     /// All that are under way, for whoever ends them.
     pub fn end_all(&mut self) -> Vec<Flight> {
         std::mem::take(&mut self.flights).into_values().collect()

@@ -17,9 +17,13 @@ use crate::notify::deny_unrecorded;
 /// Time the supervisor has to take the last messages, or to end a run that can't be recorded.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Time connections have to end after their cell.
+const CONNECTIONS: Duration = Duration::from_secs(2);
+
 impl Mediator {
     /// Writes the last records, makes them durable, and says so.
     pub(super) fn finish(&mut self, end: &RunEnd) -> Result<(), ShimError> {
+        self.hear_egress_out()?;
         self.ledger.close();
         self.agents.close();
         self.drain_channel()?;
@@ -45,6 +49,20 @@ impl Mediator {
         };
         self.control.send(&ToSupervisor::Bye(summary))?;
         self.deliver()
+    }
+
+    /// With the cell gone its connections end; how, egress tells. What it has not told in time is recorded as such.
+    fn hear_egress_out(&mut self) -> Result<(), ShimError> {
+        let deadline = Instant::now() + CONNECTIONS;
+        while let Some(desk) = self.egress.as_ref().filter(|desk| !desk.is_idle()) {
+            let events = if desk.congested() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
+            let mut fds = [PollFd::new(desk.fd(), events)];
+            if !wait(&mut fds, deadline)? {
+                break;
+            }
+            self.serve_egress(events)?;
+        }
+        Ok(())
     }
 
     /// Writes what was counted and has no line yet.

@@ -7,6 +7,7 @@ mod ceiling;
 mod json_schema;
 mod policy;
 mod reference;
+mod secret;
 
 pub use ceiling::CEILING;
 pub use json_schema::json_schema;

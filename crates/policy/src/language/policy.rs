@@ -49,7 +49,7 @@ pub static POLICY: Section = Section {
         key("sockets", Kind::Table(&SOCKETS), "", "", "", ""),
         key("mcp", Kind::Tables(&MCP), "", "", "", ""),
         key("model", Kind::Tables(&MODEL), "", "", "", ""),
-        key("secret", Kind::Tables(&SECRET), "", "", "", ""),
+        key("secret", Kind::Tables(&super::secret::SECRET), "", "", "", ""),
         key("approvals", Kind::Table(&APPROVALS), "", "", "", ""),
         key("journal", Kind::Table(&JOURNAL), "", "", "", ""),
         key("syscalls", Kind::Table(&SYSCALLS), "", "", "", ""),
@@ -442,39 +442,6 @@ static MODEL: Section = Section {
             "must be written where models are",
             "1_000_000",
             "Tokens in one run, prompts and answers together.",
-        ),
-    ],
-};
-
-static SECRET: Section = Section {
-    name: "secret",
-    about: "A secret by name. It never enters a cell: egress puts it into requests to the hosts it is bound to, over verified \
-            TLS, and cuts answers that have it.",
-    keys: &[
-        needed("name", Kind::Name, "", "\"github-ro\"", "What `credential` names."),
-        needed(
-            "from",
-            Kind::Text,
-            "shim",
-            "\"file:/etc/stockade/secrets/github\"",
-            "`file:` and a path (a regular file, root's, mode 0600 or 0400), `systemd:` and a credential's name (systemd.exec(5)), or \
-             `command:` and an absolute program of root's that prints it within 5 s. The first line counts: 8 bytes to 16 KiB of ASCII.",
-        ),
-        needed(
-            "hosts",
-            Kind::Strings,
-            "shim",
-            "[\"api.github.com\"]",
-            "Hosts it may be sent to, nowhere else. No `*`.",
-        ),
-        key("paths", Kind::Strings, "shim", "every path", "[\"/repos\"]", "Prefixes of URL paths it may be sent to."),
-        key(
-            "header",
-            Kind::Text,
-            "shim",
-            "`Authorization`",
-            "\"Authorization\"",
-            "The header it is put into. A value without a scheme becomes `Bearer VALUE` in `Authorization`.",
         ),
     ],
 };
