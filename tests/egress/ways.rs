@@ -90,7 +90,7 @@ fn tls_goes_through_a_tunnel_only_where_it_hides_nothing() {
         assert_ne!(ran.code, Some(0));
         let (_, decision, ..) = ran.call();
         assert_eq!(decision, "deny");
-        assert!(ran.records.iter().any(|r| r["reason"].as_str().is_some_and(|why| why.contains("http.fetch"))));
+        assert!(ran.records.iter().any(|r| r["reason"].as_str().is_some_and(|why| why.contains("absolute-form"))));
     }
     // Python's own ways: urllib by the proxy, a socket by itself.
     let program = "

@@ -34,7 +34,7 @@ pub struct Grant {
 #[derive(Debug)]
 pub enum Connection {
     /// It may be made.
-    Granted(Grant),
+    Granted(Box<Grant>),
     /// HTTP is spoken there; each request is asked about. Holds the host in its one spelling.
     Requests(String),
 }
@@ -111,7 +111,7 @@ impl Shim {
         let answer = self.ask(ask, ToShim::Connect { ask, to: to.to_owned() }).await?;
         match answer {
             FromShim::Requests { host, .. } => Ok(Connection::Requests(host)),
-            other => self.granted(other, open).map(Connection::Granted),
+            other => self.granted(other, open).map(|grant| Connection::Granted(Box::new(grant))),
         }
     }
 

@@ -137,7 +137,7 @@ impl Decider {
     fn hides(&self, asked: &Asked<'_>, rule: &EgressRule) -> Denial {
         let mut denial = self.hidden_denial(
             asked,
-            "its rule looks at methods or paths, or puts a secret in, and a tunnel shows neither; call http.fetch, or send the proxy an absolute-form request (GET https://HOST/PATH)",
+            "its rule looks at methods or paths, or puts a secret in, and a tunnel shows neither; send the proxy an absolute-form request (GET https://HOST/PATH)",
         );
         denial.rule = Some(rule.id.clone());
         denial.origin = Some(rule.origin.clone());
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(ask("clear.example:80"), Ok(Tunnel::Requests));
         let denial = ask("some.example:443").unwrap_err();
         assert_eq!(denial.rule.as_deref(), Some("some"));
-        assert!(denial.reason.contains("http.fetch"), "{}", denial.reason);
+        assert!(denial.reason.contains("absolute-form"), "{}", denial.reason);
         let denial = ask("other.example:443").unwrap_err();
         assert!(denial.reason.contains("no [[egress]] rule"), "{}", denial.reason);
         assert!(decider.may_look_up(&"db.example".parse().unwrap()));

@@ -67,7 +67,7 @@ impl Desk {
     ///
     /// # Errors
     /// Why the conversation is over.
-    pub fn next(&mut self) -> Result<Option<ToShim>, String> {
+    pub fn next_message(&mut self) -> Result<Option<ToShim>, String> {
         let Some(message) = self.door.receive()? else { return Ok(None) };
         let ask = message.ask();
         match &message {

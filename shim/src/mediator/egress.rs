@@ -29,7 +29,7 @@ impl Mediator {
         }
         for _ in 0..BATCH {
             let Some(desk) = self.egress.as_mut().filter(|desk| !desk.congested()) else { return Ok(()) };
-            match desk.next() {
+            match desk.next_message() {
                 Ok(Some(message)) => self.asked_by_egress(&message)?,
                 Ok(None) => return Ok(()),
                 Err(why) => return self.unless_egress_gone(Err(why)),

@@ -20,7 +20,6 @@ pub enum Answers {
 }
 
 /// Reads an answer. `None`: to another question. `Err(None)`: it was cut. `Err(Some)`: the server failed.
-#[expect(clippy::type_complexity, reason = "three ways to fail, told apart by the one caller")]
 pub fn read(bytes: &[u8], id: u16, query: &Query) -> Option<Result<Answers, Option<String>>> {
     let message = Message::from_vec(bytes).ok()?;
     let [asked] = message.queries.as_slice() else { return None };

@@ -29,7 +29,7 @@ pub async fn any(world: Rc<World>, stream: TcpStream) {
     match world.shim.connect(&format!("{host}:{}", meant.port())).await {
         Ok(Connection::Requests(host)) => requests(world, stream, host, meant.port()).await,
         Ok(Connection::Granted(mut grant)) => match dial(&world, &mut grant).await {
-            Ok(outside) => pass(grant, stream, outside).await,
+            Ok(outside) => pass(*grant, stream, outside).await,
             Err(refusal) => explain(stream, &refusal).await,
         },
         Err(refusal) => explain(stream, &refusal).await,

@@ -125,7 +125,7 @@ async fn connect(world: Rc<World>, mut request: Request<Incoming>) -> Answer {
             };
             spawn_local(async move {
                 if let Ok(stream) = upgrade.await {
-                    pass(grant, TokioIo::new(stream), outside).await;
+                    pass(*grant, TokioIo::new(stream), outside).await;
                 }
             });
         }

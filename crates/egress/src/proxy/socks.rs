@@ -51,7 +51,7 @@ pub async fn socks(world: Rc<World>, mut stream: TcpStream) {
         Ok(Connection::Granted(mut grant)) => match dial(&world, &mut grant).await {
             Ok(outside) => {
                 answer(&mut stream, SUCCEEDED).await;
-                pass(grant, stream, outside).await;
+                pass(*grant, stream, outside).await;
             }
             Err(refusal) => answer(&mut stream, reply_of(&refusal)).await,
         },
