@@ -147,7 +147,7 @@ fn two_runs_are_strangers() {
     let stay = "import os, signal\nopen('/tmp/of-this-run', 'w').close()\nprint(sorted(p for p in os.listdir('/proc') if p.isdigit()), os.listdir('/tmp'), flush=True)\nsignal.pause()";
     let begin = || {
         let mut running = rig.begin(rig.command(&policy).args(["--", "/usr/bin/python3", "-c", stay]));
-        running.until("the agent", |r| !r.wrote().is_empty());
+        running.until("the agent", |r| r.wrote().ends_with('\n'));
         running
     };
     let both = [begin(), begin()];
