@@ -56,8 +56,8 @@ fn a_failing_test_of_its_own_keeps_a_policy_from_loading() {
 
 #[test]
 fn a_host_says_what_it_cannot_give() {
-    let egress = "\n[[egress]]\nid = \"gh\"\nhost = \"api.github.com\"\nmethods = [\"GET\"]\n";
-    let text = policy().replace("\"/usr\"]", "\"/usr\", \"/nowhere/at/all\"]") + egress;
+    let model = "\n[[model]]\nname = \"m\"\nurl = \"https://llm.example/v1\"\nmodels = [\"*\"]\ntokens = 5\n";
+    let text = policy().replace("\"/usr\"]", "\"/usr\", \"/nowhere/at/all\"]") + model;
     let place = Place::with(&[("a.toml", &text)]);
     place.policy(&["check", "a.toml"]).ends(0);
     let json = place.policy(&["check", "--host", "--json", "a.toml"]).ends(16).json();
@@ -65,7 +65,7 @@ fn a_host_says_what_it_cannot_give() {
     let of = |code: &str| findings.iter().find(|f| f["code"] == code).cloned().unwrap_or_default();
     assert!(of("host-path")["message"].as_str().unwrap().contains("/nowhere/at/all"));
     assert_eq!(of("host-path")["origin"]["line"], 18);
-    assert!(of("unenforced")["message"].as_str().unwrap().contains("no part of this version opens connections"));
+    assert!(of("unenforced")["message"].as_str().unwrap().contains("no part of this version calls models"));
     assert_eq!(findings[0]["severity"], "error");
 }
 

@@ -7,19 +7,19 @@ fn a_section_that_no_part_enforces_is_refused_with_its_line() {
     if !nix::unistd::geteuid().is_root() {
         return; // one-shot mode refuses earlier
     }
-    for (section, what) in [
-        ("[[egress]]\nid = \"gh\"\nhost = \"api.github.com\"\nmethods = [\"GET\"]\n", "[[egress]] \"gh\""),
+    for (section, what, at) in [
         (
             "[[model]]\nname = \"m\"\nurl = \"https://llm.example/v1\"\nmodels = [\"*\"]\ntokens = 5\n",
             "[[model]] \"m\"",
+            "a.toml:17",
         ),
-        ("[[secret]]\nname = \"s\"\nfrom = \"systemd:s\"\nhosts = [\"api.github.com\"]\n", "[[secret]] \"s\""),
+        ("[sockets]\nunix = [\"/run/x.sock\"]\n", "sockets.unix \"/run/x.sock\"", "a.toml:18"),
     ] {
         let place = Place::with(&[("a.toml", &format!("{LIMITS}\n{section}"))]);
         let done = Done::of(
             place.command(&["run", "--policy", "a.toml", "--state", "state", "--", "/bin/true"]).output().unwrap(),
         );
-        let done = done.ends(10).says("no part of this version").says(what).says("a.toml:17");
+        let done = done.ends(10).says("no part of this version").says(what).says(at);
         assert_eq!(done.out, "");
         assert!(!place.path("state").exists());
     }
