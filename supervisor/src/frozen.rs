@@ -1,8 +1,7 @@
 //! Tools that an operator has frozen on this host: a file of root's, read when a run begins, so that a new run is held to it
 //! as those were told to that lived.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs::File;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use stockade_wire::operator::check_frozen;
 
 use crate::error::{Doing, RunError};
 use crate::home::{RUNTIME, STATE, private_dir};
+use crate::objects;
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,18 +97,7 @@ fn change(change: impl FnOnce(&mut Vec<Frozen>) -> bool) -> Result<bool, RunErro
     let changed = change(&mut all);
     if changed {
         let text = serde_json::to_vec_pretty(&all).map_err(|e| RunError::Internal(e.to_string()))?;
-        replace(&path(), &text)?;
+        objects::replace(Path::new(STATE), &path(), &text)?;
     }
     Ok(changed)
-}
-
-/// Whole or not at all, and durable.
-fn replace(path: &Path, text: &[u8]) -> Result<(), RunError> {
-    let new = path.with_extension("json.new");
-    let mut file =
-        File::options().create(true).truncate(true).write(true).mode(0o600).open(&new).doing("write", &new)?;
-    file.write_all(text).and_then(|()| file.sync_all()).doing("write", &new)?;
-    fs::rename(&new, path).doing("replace", path)?;
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    File::open(folder).and_then(|folder| folder.sync_all()).doing("write", folder)
 }

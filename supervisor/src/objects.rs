@@ -52,7 +52,7 @@ pub(crate) fn keep(state: &Path, digest: &str, bytes: &[u8]) -> Result<(), RunEr
 pub(crate) fn write(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let nameless = OpenOptions::new().write(true).custom_flags(OFlag::O_TMPFILE.bits()).mode(0o600).open(folder);
     let mut file = match nameless {
-        Err(e) if e.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => return write_renamed(folder, path, bytes),
+        Err(e) if e.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => return replace(folder, path, bytes),
         other => other.doing("create a file in", folder)?,
     };
     file.write_all(bytes).and_then(|()| file.sync_all()).doing("write", path)?;
@@ -64,7 +64,8 @@ pub(crate) fn write(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), RunE
     }
 }
 
-fn write_renamed(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+/// As [`write`], in the place of what has that name.
+pub(crate) fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".{name}.{}", std::process::id()));
     let _left_by_a_crash = fs::remove_file(&temporary);

@@ -83,21 +83,7 @@ impl Link {
     pub fn flush(&mut self) {
         let Some(stdin) = &self.stdin else { return };
         let output = self.session.output();
-        let mut sent = 0;
-        let mut open = true;
-        while let Some(rest) = output.get(sent..).filter(|rest| !rest.is_empty()) {
-            match write(stdin, rest) {
-                Ok(n) => sent += n,
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => break,
-                Err(_) => {
-                    open = false;
-                    break;
-                }
-            }
-        }
-        output.drain(..sent);
-        if !open {
+        if !super::flush(output, |rest| write(stdin, rest)) {
             output.clear();
             self.stdin = None;
         }

@@ -5,6 +5,8 @@
 //! `initialize`. The types of an SDK would bring an asynchronous runtime into the process that holds the policy, and
 //! give results in their own spelling instead of the server's bytes; the tests hold these sessions against one.
 
+use nix::errno::Errno;
+
 pub mod client;
 pub mod link;
 pub mod server;
@@ -22,6 +24,21 @@ pub(crate) mod meta {
     pub(crate) const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
     pub(crate) const CLIENT: &str = "io.modelcontextprotocol/clientInfo";
     pub(crate) const SERVER: &str = "io.modelcontextprotocol/serverInfo";
+}
+
+/// Hands what waits to whoever takes it, without blocking; false once no more is taken.
+pub(crate) fn flush(output: &mut Vec<u8>, mut take: impl FnMut(&[u8]) -> nix::Result<usize>) -> bool {
+    let mut sent = 0;
+    let open = loop {
+        match output.get(sent..).filter(|rest| !rest.is_empty()).map(&mut take) {
+            None | Some(Err(Errno::EAGAIN)) => break true,
+            Some(Ok(n)) => sent += n,
+            Some(Err(Errno::EINTR)) => {}
+            Some(Err(_)) => break false,
+        }
+    };
+    output.drain(..sent);
+    open
 }
 
 /// Who we say we are, to both sides.

@@ -16,6 +16,7 @@ use super::call::Asked;
 use super::flight::Origin;
 use crate::answer::Answer;
 use crate::error::ShimError;
+use crate::mcp::flush;
 use crate::mcp::server::{Event, ServerSession};
 
 /// Bytes read before other descriptors get their turn.
@@ -76,21 +77,8 @@ impl Agent {
 
     /// Sends what the agent takes; false once it takes no more.
     fn flush(&mut self) -> bool {
-        let output = self.session.output();
-        let (mut sent, mut open) = (0, true);
-        while let Some(rest) = output.get(sent..).filter(|rest| !rest.is_empty()) {
-            match send(self.socket.as_raw_fd(), rest, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
-                Ok(n) => sent += n,
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => break,
-                Err(_) => {
-                    open = false;
-                    break;
-                }
-            }
-        }
-        output.drain(..sent);
-        open
+        let (socket, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+        flush(self.session.output(), |rest| send(socket, rest, flags))
     }
 }
 

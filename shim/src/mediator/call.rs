@@ -47,13 +47,13 @@ pub(super) struct Asked<'a> {
 impl Mediator {
     /// Serves one call, up to its answer or, for `exec`, up to the launch.
     pub(super) fn call(&mut self, asked: &Asked<'_>) -> Result<(), ShimError> {
-        if self.calls.decided < self.decider.bundle().calls && self.park(asked)? {
+        let allowed = self.decider.bundle().calls;
+        let over = self.calls.decided >= allowed;
+        if !over && self.park(asked)? {
             return Ok(());
         }
         let begun = Instant::now();
         self.flights.take_off(asked.id, Flight { origin: asked.origin, begun, tool: asked.tool.to_owned(), raw: None });
-        let allowed = self.decider.bundle().calls;
-        let over = self.calls.decided >= allowed;
         // Who recalls a call counts it.
         if !(over && self.calls.over >= OVER_SHOWN) && self.recall_call(asked, over)? {
             return Ok(());
@@ -219,11 +219,7 @@ impl Mediator {
         let most = bundle.tool_wall(Tool::Exec.name()).map_or(rule.wall_ms, |most| most.min(rule.wall_ms));
         let wall = Duration::from_millis(timeout_ms.map_or(most, |ms| ms.min(most)));
         let (exec, output) = (rule.id.clone(), bundle.output);
-        let cell = self.next_cell;
-        let Some(next) = cell.checked_add(1) else {
-            return Err(ShimError::Protocol("tool cell numbers are used up".to_owned()));
-        };
-        self.next_cell = next;
+        let cell = self.new_cell()?;
         self.tools.insert(cell, ToolRun::new(id, wall, output, Instant::now()));
         Ok(self.control.send(&ToSupervisor::LaunchTool { cell, exec, argv: argv.to_vec() })?)
     }

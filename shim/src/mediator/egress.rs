@@ -9,7 +9,7 @@ use stockade_policy::{Denial, EgressGrant, Facts, Tunnel, check_address};
 use stockade_wire::egress::{Carries, FromShim, Granted, Outcome, ToShim};
 
 use super::Mediator;
-use super::call::{Decision, OVER_SHOWN};
+use super::call::{Decision, OVER_SHOWN, facts};
 use crate::egress::{Flight, Question, Unclear};
 use crate::error::ShimError;
 
@@ -144,9 +144,8 @@ impl Mediator {
     }
 
     fn facts_of_connection(&mut self, now: Instant) -> Facts {
-        let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
         let moment = self.moment(now);
-        Facts { approved: false, now: since.map_or(0, |since| since.as_secs()), calls: self.rates.counts(None, moment) }
+        Facts { calls: self.rates.counts(None, moment), ..facts() }
     }
 
     fn count_connection(&mut self, now: Instant) {

@@ -266,6 +266,14 @@ impl Mediator {
         }
     }
 
+    /// A number for a cell that is asked for; none is used twice.
+    fn new_cell(&mut self) -> Result<CellId, ShimError> {
+        let cell = self.next_cell;
+        self.next_cell =
+            cell.checked_add(1).ok_or_else(|| ShimError::Protocol("cell numbers are used up".to_owned()))?;
+        Ok(cell)
+    }
+
     /// The call under which a cell does what it does.
     fn caused_by(&self, cell: CellId) -> Option<u64> {
         match self.tools.get(&cell) {

@@ -5,7 +5,6 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use stockade_journal::Record;
 use stockade_policy::mcp::{McpServer, McpTool, drift};
 use stockade_policy::{Denial, Verdict};
 use stockade_wire::control::{CellId, ExitStatus, ToSupervisor};
@@ -239,15 +238,11 @@ impl Mediator {
     }
 
     pub(super) fn start_server(&mut self, name: &str) -> Result<(), ShimError> {
-        let cell = self.next_cell;
-        let Some(server) = self.servers.by_name.get_mut(name) else { return Ok(()) };
-        if !matches!(server.state, State::Idle) {
+        if !self.servers.by_name.get(name).is_some_and(|server| matches!(server.state, State::Idle)) {
             return Ok(());
         }
-        let Some(next) = cell.checked_add(1) else {
-            return Err(ShimError::Protocol("cell numbers are used up".to_owned()));
-        };
-        self.next_cell = next;
+        let cell = self.new_cell()?;
+        let Some(server) = self.servers.by_name.get_mut(name) else { return Ok(()) };
         server.starts += 1;
         server.state = State::Launching { cell, due: Instant::now() + PATIENCE };
         // A server may act on its own: that it is started outlives a crash.
@@ -486,12 +481,7 @@ impl Mediator {
         // What it has said before it went still counts.
         self.serve_link(cell)?;
         let Some(name) = self.servers.name_of(cell) else { return Ok(()) };
-        for watch in self.watches.iter().filter(|watch| watch.cell == cell) {
-            watch.serve(self.servers.only_call(cell), &mut self.fold, &mut self.ledger)?;
-        }
-        for line in self.fold.end(cell) {
-            self.ledger.append(Record::Syscall(line))?;
-        }
+        self.last_syscalls(cell, self.servers.only_call(cell))?;
         let Some(server) = self.servers.by_name.get_mut(&name) else { return Ok(()) };
         let stderr = match &mut server.state {
             State::Settling { link, .. } | State::Ready { link, .. } => link.stderr.told(),

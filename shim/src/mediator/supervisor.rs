@@ -175,13 +175,7 @@ impl Mediator {
         let Some(tool) = self.tools.remove(&cell) else {
             return Err(out_of_place("tool_exited", "for a cell that was not asked for"));
         };
-        // What its processes did last belongs before its end.
-        for watch in self.watches.iter().filter(|watch| watch.cell == cell) {
-            watch.serve(Some(tool.call), &mut self.fold, &mut self.ledger)?;
-        }
-        for line in self.fold.end(cell) {
-            self.ledger.append(Record::Syscall(line))?;
-        }
+        self.last_syscalls(cell, Some(tool.call))?;
         let killed_for = match tool.stage() {
             Stage::OverTime => Some("wall"),
             Stage::LaunchTimedOut => Some("launch"),
@@ -191,6 +185,17 @@ impl Mediator {
         let detail = json!({ "cell": cell, "call": tool.call, "status": status, "killed_for": killed_for });
         self.ledger.lifecycle("tool_exited", detail)?;
         self.answer(tool.call, tool.answer(status))
+    }
+
+    /// Records what the processes of a cell did last: it belongs before the cell's end.
+    pub(super) fn last_syscalls(&mut self, cell: CellId, call: Option<u64>) -> Result<(), ShimError> {
+        for watch in self.watches.iter().filter(|watch| watch.cell == cell) {
+            watch.serve(call, &mut self.fold, &mut self.ledger)?;
+        }
+        for line in self.fold.end(cell) {
+            self.ledger.append(Record::Syscall(line))?;
+        }
+        Ok(())
     }
 }
 

@@ -7,26 +7,17 @@ use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 use stockade_wire::control::{CellId, ToShim};
 
-use crate::attest::{Moment, attest};
 use crate::environment;
 use crate::error::{Doing, RunError};
-use crate::launch::begin;
 use crate::reserve::Range;
 use crate::run::control::Control;
-use crate::run::prepare::{Native, Process, native_order};
+use crate::run::prepare::Native;
 use crate::run::scene::Scene;
-use crate::run::tools::{Tool, name, remove};
+use crate::run::tools::{Tool, bear, name, told};
 
 /// Launches a server's cell and tells the shim; a failure is told, too, and is not the run's.
 pub(super) fn launch(scene: &Scene, control: &Control, id: CellId, server: &str) -> Result<Option<Tool>, RunError> {
-    match try_launch(scene, control, id, server) {
-        Ok(tool) => Ok(Some(tool)),
-        Err(error) => {
-            control.send(&ToShim::ToolRefused { cell: id, error: error.to_string() }, &[])?;
-            remove(scene, id)?;
-            Ok(None)
-        }
-    }
+    told(scene, control, id, try_launch(scene, control, id, server))
 }
 
 fn try_launch(scene: &Scene, control: &Control, id: CellId, server: &str) -> Result<Tool, RunError> {
@@ -51,15 +42,9 @@ fn try_launch(scene: &Scene, control: &Control, id: CellId, server: &str) -> Res
         stderr: their_stderr,
         mcp: None,
     };
-    let (order, group, status) = native_order(scene, native)?;
-    let process = Process::born(begin(&scene.home, order)?.finish()?, group, Some(status))?;
-    let newborn = &process.newborn;
-    let enforcement = attest(newborn, &process.group, &scene.hierarchies, Moment::BeforeExec)?;
-    if let Some(listener) = &newborn.listener {
-        control.send(&ToShim::Listener { cell: id }, &[listener.as_fd()])?;
-    }
+    let (tool, enforcement) = bear(scene, control, None, (id, native))?;
     let pipes = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
     control.send(&ToShim::ServerStarted { cell: id, enforcement }, &pipes)?;
-    newborn.go()?;
-    Ok(Tool { id, process })
+    tool.process.newborn.go()?;
+    Ok(tool)
 }

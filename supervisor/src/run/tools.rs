@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::fcntl::OFlag;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::pipe2;
+use serde_json::Value;
 use stockade_wire::control::{CellId, ExitStatus, ToShim};
 
 use crate::attest::{Moment, attest};
@@ -38,7 +39,17 @@ pub(super) fn launch(
     egress: Option<&Egress>,
     (id, exec, argv): (CellId, &str, &[String]),
 ) -> Result<Option<Tool>, RunError> {
-    match try_launch(scene, control, egress, (id, exec, argv)) {
+    told(scene, control, id, try_launch(scene, control, egress, (id, exec, argv)))
+}
+
+/// Tells the shim of a launch that failed, and leaves nothing of it.
+pub(super) fn told(
+    scene: &Scene,
+    control: &Control,
+    id: CellId,
+    launched: Result<Tool, RunError>,
+) -> Result<Option<Tool>, RunError> {
+    match launched {
         Ok(tool) => Ok(Some(tool)),
         Err(error) => {
             control.send(&ToShim::ToolRefused { cell: id, error: error.to_string() }, &[])?;
@@ -79,19 +90,30 @@ fn try_launch(
         stderr: their_stderr,
         mcp: None,
     };
+    let (tool, enforcement) = bear(scene, control, egress, (id, native))?;
+    control.send(&ToShim::ToolStarted { cell: id, enforcement }, &[stdout.as_fd(), stderr.as_fd()])?;
+    tool.process.newborn.go()?;
+    Ok(tool)
+}
+
+/// A cell that is there and read back, its filter's listener with the shim; its program waits for the word.
+pub(super) fn bear(
+    scene: &Scene,
+    control: &Control,
+    egress: Option<&Egress>,
+    (id, native): (CellId, Native<'_>),
+) -> Result<(Tool, Value), RunError> {
+    let policy = native.policy;
     let (order, group, status) = native_order(scene, native)?;
     let mut process = Process::born(begin(&scene.home, order)?.finish()?, group, Some(status))?;
     let enforcement = attest(&process.newborn, &process.group, &scene.hierarchies, Moment::BeforeExec)?;
     if let (Some(egress), false) = (egress, process.newborn.net.is_empty()) {
         egress.serve_cell(&Inside::of(policy)?, &mut process.newborn.net)?;
     }
-    let newborn = &process.newborn;
-    if let Some(listener) = &newborn.listener {
+    if let Some(listener) = &process.newborn.listener {
         control.send(&ToShim::Listener { cell: id }, &[listener.as_fd()])?;
     }
-    control.send(&ToShim::ToolStarted { cell: id, enforcement }, &[stdout.as_fd(), stderr.as_fd()])?;
-    newborn.go()?;
-    Ok(Tool { id, process })
+    Ok((Tool { id, process }, enforcement))
 }
 
 /// A tool's first process has ended, and with it all others: tells the shim and removes the groups.
@@ -109,7 +131,7 @@ pub(super) fn kill(tool: &Tool) -> Result<(), RunError> {
     end_group(&tool.process.group.v2, PATIENCE)
 }
 
-pub(super) fn remove(scene: &Scene, id: CellId) -> Result<(), RunError> {
+fn remove(scene: &Scene, id: CellId) -> Result<(), RunError> {
     let v2 = scene.note.v2.join(name(id));
     end_group(&v2, PATIENCE)?;
     remove_tree(&v2, PATIENCE)?;
